@@ -1,0 +1,1 @@
+"""FILE -> ReferenceSet: one folder per format, each exporting ``scan``; ``registry`` finds the right one."""

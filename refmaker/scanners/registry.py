@@ -1,0 +1,206 @@
+"""Which scanner reads a file: decided by its first bytes, from one table that entry points extend.
+
+A scanner is a function ``scan(file, options) -> ReferenceSet``. Other packages add theirs under the entry point group
+``refmaker.scanners``: a ``Scanner`` (or a tuple of them), tried before our own, which stand there too.
+"""
+
+import fnmatch
+import importlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from itertools import chain
+from typing import Any, Literal
+
+from refmaker import __version__
+from refmaker.errors import BrokenFileError, OptionError
+from refmaker.model.reference_set import ReferenceSet, SourceFile
+from refmaker.source.base import ByteSource
+from refmaker.source.location import OpenedFile, open_file
+
+__all__ = ["SCANNERS", "ScanOptions", "Scanner", "detect", "scan", "source_file", "table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions:
+    """What every scanner may be asked.
+
+    Attributes:
+        on_unsupported: ``"raise"`` stops at the first dataset that cannot be expressed; ``"skip"`` records it.
+        group: scan only what lies under this group, which becomes the root.
+        include: globs over paths (``ocean/*``); when given, other datasets are left out.
+        exclude: globs over paths to leave out, after ``include``.
+        chunk_bytes: cut contiguous uncompressed data into Zarr chunks of about that many bytes; None: a scanner's own
+            default.
+        storage_options: for filesystems of linked files.
+    """
+
+    on_unsupported: Literal["raise", "skip"] = "raise"
+    group: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    chunk_bytes: int | None = None
+    storage_options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.on_unsupported not in {"raise", "skip"}:
+            raise OptionError(f"on_unsupported is {self.on_unsupported!r}, not 'raise' or 'skip'")
+        if self.chunk_bytes is not None and self.chunk_bytes < 1:
+            raise OptionError(f"chunk_bytes is {self.chunk_bytes}, not a number of bytes")
+        for name in ("include", "exclude"):
+            if isinstance(getattr(self, name), str):
+                raise OptionError(f"{name} is one string; give a tuple of globs")
+
+    def wants(self, path: str) -> bool:
+        """Whether the dataset at ``path`` is to be scanned."""
+        if self.include and not any(fnmatch.fnmatchcase(path, glob) for glob in self.include):
+            return False
+        return not any(fnmatch.fnmatchcase(path, glob) for glob in self.exclude)
+
+
+ScanFunction = Callable[[OpenedFile, ScanOptions], ReferenceSet]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanner:
+    """A row of the table.
+
+    Attributes:
+        name: the format's name, as ``--format`` takes it.
+        claims: whether a file is of this format, from its first bytes and, if these do not tell, more of it.
+        function: ``"module:function"`` of the scan function, imported on use.
+    """
+
+    name: str
+    claims: Callable[[bytes, ByteSource], bool]
+    function: str
+
+    def load(self) -> ScanFunction:
+        """Import and return the scan function."""
+        module, _, name = self.function.partition(":")
+        function: ScanFunction = getattr(importlib.import_module(module), name)
+        return function
+
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def _is_hdf5(head: bytes, source: ByteSource) -> bool:
+    """HDF5 File Format Specification, "Superblock": at 0, 512, 1024, 2048, ... behind a user block."""
+    at = 0
+    while at + len(HDF5_SIGNATURE) <= source.size:
+        found = head[at : at + 8] if at + 8 <= len(head) else source.read(at, 8)
+        if found == HDF5_SIGNATURE:
+            return True
+        at = at * 2 or 512
+    return False
+
+
+def _starts_with(*magic: bytes) -> Callable[[bytes, ByteSource], bool]:
+    return lambda head, _: head.startswith(magic)
+
+
+SCANNERS: tuple[Scanner, ...] = (
+    Scanner("netcdf3", _starts_with(b"CDF\x01", b"CDF\x02", b"CDF\x05"), "refmaker.scanners.netcdf3:scan"),
+    Scanner("tiff", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "refmaker.scanners.tiff:scan"),
+    Scanner("hdf5", _is_hdf5, "refmaker.scanners.hdf5:scan"),
+)
+"""Our own scanners; HDF5 last, because looking for its superblock behind a user block costs reads."""
+
+HEAD_BYTES = 512
+
+
+@cache
+def table() -> tuple[Scanner, ...]:
+    """Return all scanners: those of other packages first, so that they can take over a format, then ours."""
+    entries = sorted(entry_points(group="refmaker.scanners"), key=lambda entry: entry.name == "refmaker")
+    loaded = [entry.load() for entry in entries]
+    return tuple(chain.from_iterable(rows if isinstance(rows, tuple) else (rows,) for rows in loaded))
+
+
+def detect(file: OpenedFile, name: str | None = None) -> Scanner:
+    """Return the scanner for a file, by its first bytes, or the one called ``name``.
+
+    Raises:
+        OptionError: no scanner has that name.
+        BrokenFileError: no scanner claims the file.
+    """
+    scanners = table()
+    known = ", ".join(scanner.name for scanner in scanners)
+    if name is not None:
+        for scanner in scanners:
+            if scanner.name == name:
+                return scanner
+        raise OptionError(f"no scanner is called {name!r}; there are {known}")
+    source = file.source
+    head = source.read(0, min(HEAD_BYTES, source.size))
+    for scanner in scanners:
+        if scanner.claims(head, source):
+            return scanner
+    what = "it is empty" if not source.size else f"it starts with {head[:8]!r}"
+    raise BrokenFileError(f"{what}: none of the known formats ({known})", location=file.url)
+
+
+def source_file(file: OpenedFile, scanner: str) -> SourceFile:
+    """Return the row of the source table for a file being scanned now."""
+    return SourceFile(
+        url=file.url,
+        size=file.source.size,
+        etag=file.etag,
+        last_modified=file.last_modified,
+        scanner=scanner,
+        scanner_version=__version__,
+        scan_time=time.time(),
+    )
+
+
+def scan(
+    url: str,
+    *,
+    format: str | None = None,  # noqa: A002  the word users know
+    storage_options: Mapping[str, Any] | None = None,
+    on_unsupported: Literal["raise", "skip"] = "raise",
+    group: str = "",
+    include: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    chunk_bytes: int | None = None,
+) -> ReferenceSet:
+    """Find where the chunks of one file lie.
+
+    Args:
+        url: a local path or any fsspec URL.
+        format: a scanner's name; None: found from the file's first bytes.
+        storage_options: for the URL's fsspec filesystem.
+        on_unsupported: ``"raise"`` stops at the first dataset that cannot be expressed; ``"skip"`` records it in
+            ``report`` and goes on.
+        group: scan only this group, which becomes the root.
+        include: globs over dataset paths to scan; all if empty.
+        exclude: globs over dataset paths to leave out.
+        chunk_bytes: cut contiguous uncompressed data into Zarr chunks of about that many bytes.
+
+    Returns:
+        The tree of arrays, the table of files, and the report.
+
+    Raises:
+        SourceError: the file cannot be opened or read.
+        BrokenFileError: it is corrupt, or of no known format.
+        UnsupportedError: a dataset cannot be expressed (only with ``on_unsupported="raise"``).
+        OptionError: options that make no sense.
+    """
+    options = ScanOptions(
+        on_unsupported=on_unsupported,
+        group=group.strip("/"),
+        include=include,
+        exclude=exclude,
+        chunk_bytes=chunk_bytes,
+        storage_options=storage_options,
+    )
+    started = time.perf_counter()
+    file = open_file(url, storage_options)
+    try:
+        result = detect(file, format).load()(file, options)
+    finally:
+        file.source.close()
+    return replace(result, report=replace(result.report, seconds=time.perf_counter() - started))

@@ -1,0 +1,1 @@
+"""Bytes by range: the only layer that touches disk or network."""

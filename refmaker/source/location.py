@@ -1,0 +1,113 @@
+"""From the URL or path a user gives to an open source and the facts by which a later change is noticed."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from refmaker.errors import OptionError, SourceError
+from refmaker.source.base import ByteSource, FsspecSource, LocalSource
+
+__all__ = ["OpenedFile", "absolute_url", "check_credentials", "local_path", "open_file"]
+
+_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*(://|::)")
+_SECRET = re.compile(
+    r"://[^/@]*:[^/@]*@"
+    r"|[?&](x-amz-signature|x-amz-security-token|x-goog-signature|awsaccesskeyid|signature|sig|token|access_token|"
+    r"api_key|apikey|key|password|secret)=",
+    re.IGNORECASE,
+)
+"""A password before the host, or a query parameter that signs or unlocks (S3, GCS, Azure and common API names)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """An open source with what references must record of it.
+
+    Attributes:
+        url: absolute URL, as references spell it.
+        source: its bytes.
+        path: the local path, or None if it is not local.
+        etag: the store's entity tag, or None.
+        last_modified: seconds since 1970 UTC, or None.
+    """
+
+    url: str
+    source: ByteSource
+    path: str | None = None
+    etag: str | None = None
+    last_modified: float | None = None
+
+
+def local_path(url: str) -> str | None:
+    """Return the local path that ``url`` names, or None if it names something else; ``file://`` is not decoded."""
+    if url.startswith("file://"):
+        return url.removeprefix("file://")
+    return None if _URL.match(url) else url
+
+
+def absolute_url(url: str) -> str:
+    """Return ``url`` as references spell it: local paths absolute behind ``file://``, all else as it is."""
+    path = local_path(url)
+    return url if path is None else f"file://{Path(path).expanduser().absolute()}"
+
+
+def check_credentials(url: str) -> None:
+    """Refuse a URL that holds a password or a signature: references would publish it.
+
+    Raises:
+        OptionError: it does; the message names the other way.
+    """
+    if _SECRET.search(url):
+        bare = re.sub(r"://[^/@]*@", "://", url).partition("?")[0]
+        raise OptionError(
+            "the URL holds credentials, which references would publish; pass them as storage options instead",
+            location=bare,
+        )
+
+
+def open_file(url: str, storage_options: Mapping[str, Any] | None = None) -> OpenedFile:
+    """Open a local path or any fsspec URL.
+
+    Raises:
+        SourceError: it does not exist or the store did not answer.
+        OptionError: the URL holds credentials.
+    """
+    path = local_path(url)
+    if path is not None:
+        full = os.path.normpath(Path(path).expanduser().absolute())
+        source = LocalSource(full)
+        return OpenedFile(f"file://{full}", source, full, last_modified=source.last_modified)
+    check_credentials(url)
+    import fsspec
+
+    try:
+        filesystem, inner = fsspec.core.url_to_fs(url, **(storage_options or {}))
+    except ImportError as error:
+        raise SourceError(f"its protocol needs another package: {error}", location=url) from error
+    except (ValueError, TypeError, OSError) as error:
+        raise SourceError(f"no filesystem opens it: {error}", location=url) from error
+    remote = FsspecSource(filesystem, inner, location=url)
+    info = remote.info
+    etag = next((str(info[name]) for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), None)
+    modified = next((info[n] for n in ("LastModified", "last_modified", "mtime", "updated") if info.get(n)), None)
+    return OpenedFile(url, remote, etag=etag, last_modified=_seconds(modified))
+
+
+def _seconds(moment: Any) -> float | None:
+    """Return a store's modification time, however it spells it, as seconds since 1970 UTC."""
+    if isinstance(moment, datetime):
+        return moment.timestamp()
+    if isinstance(moment, int | float):
+        return float(moment)
+    if isinstance(moment, str):
+        for parse in (datetime.fromisoformat, parsedate_to_datetime):
+            try:
+                return parse(moment).timestamp()
+            except ValueError:
+                continue
+    return None
