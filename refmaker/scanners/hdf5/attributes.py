@@ -1,0 +1,171 @@
+"""The attributes of an HDF5 object: those to show as JSON, and those by which netCDF-4 and HDF5 keep their books.
+
+Hidden are only the bookkeeping attributes of the HDF5 Dimension Scale Specification and of netCDF-4, and only where
+they have the form these give them; a user's own ``NAME`` or ``CLASS`` stays.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5a, h5r, h5s, h5t
+from h5py._objects import ObjectID
+
+from refmaker.errors import UnsupportedError
+from refmaker.model.attributes import JSON, attribute_json, text_of
+
+__all__ = ["ObjectAttributes", "read_attributes", "reference_path"]
+
+
+@dataclass(slots=True)
+class ObjectAttributes:
+    """What the attributes of one object say.
+
+    Attributes:
+        shown: name -> JSON.
+        hidden: name -> value, of bookkeeping attributes; REFERENCE_LIST only as None, it may be huge.
+        raw_fill_value: ``_FillValue`` as numpy read it, or None.
+        dropped: (name, reason) of attributes that no JSON expresses.
+    """
+
+    shown: dict[str, JSON] = field(default_factory=dict)
+    hidden: dict[str, Any] = field(default_factory=dict)
+    raw_fill_value: Any = None
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether the object is an HDF5 dimension scale."""
+        return "CLASS" in self.hidden
+
+
+def _is_integer(attribute: h5a.AttrID) -> bool:
+    return bool(attribute.get_type().get_class() == h5t.INTEGER)
+
+
+def _is_string(attribute: h5a.AttrID) -> bool:
+    return bool(attribute.get_type().get_class() == h5t.STRING)
+
+
+def _is_dimension_list(attribute: h5a.AttrID) -> bool:
+    kind = attribute.get_type()
+    return bool(kind.get_class() == h5t.VLEN and kind.get_super().get_class() == h5t.REFERENCE)
+
+
+def _is_compound(attribute: h5a.AttrID) -> bool:
+    return bool(attribute.get_type().get_class() == h5t.COMPOUND)
+
+
+def _says_dimension_scale(attribute: h5a.AttrID) -> bool:
+    return _is_string(attribute) and text_of(bytes(np.asarray(_read(attribute)).item())) == "DIMENSION_SCALE"
+
+
+_BOOKKEEPING: dict[bytes, Callable[[h5a.AttrID], bool]] = {
+    b"CLASS": _says_dimension_scale,
+    b"DIMENSION_LIST": _is_dimension_list,
+    b"REFERENCE_LIST": _is_compound,
+    b"_Netcdf4Dimid": _is_integer,
+    b"_Netcdf4Coordinates": _is_integer,
+    b"_NCProperties": _is_string,
+    b"_nc3_strict": _is_integer,
+}
+"""Name -> whether an attribute of that name has the bookkeeping form. ``NAME`` is hidden beside a hidden CLASS."""
+
+_MEMORY_TYPES: dict[bytes, tuple[np.dtype[Any], h5t.TypeID]] = {}
+_CACHE_SIZE = 512
+
+
+def _memory_type(type_id: h5t.TypeID) -> tuple[np.dtype[Any], h5t.TypeID]:
+    """Return the numpy dtype and the memory datatype for reading; cached: making them costs as much as reading."""
+    key = type_id.encode()
+    known = _MEMORY_TYPES.get(key)
+    if known is None:
+        if len(_MEMORY_TYPES) >= _CACHE_SIZE:
+            _MEMORY_TYPES.clear()
+        dtype = np.dtype(type_id.dtype)
+        known = dtype, h5t.py_create(dtype)
+        _MEMORY_TYPES[key] = known
+    return known
+
+
+def _read(attribute: h5a.AttrID) -> Any:
+    """Return an attribute's value: an array, or ``h5py.Empty`` for a null dataspace."""
+    space = attribute.get_space()
+    dtype, memory = _memory_type(attribute.get_type())
+    if space.get_simple_extent_type() == h5s.NULL:
+        return h5py.Empty(dtype)
+    shape = space.get_simple_extent_dims()
+    if dtype.subdtype is not None:
+        base, inner = dtype.subdtype
+        value = np.empty(shape + inner, base)
+        attribute.read(value, mtype=memory)
+        return value
+    value = np.zeros(shape, dtype)
+    if value.size:
+        attribute.read(value, memory)
+    return value
+
+
+def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: bool = False) -> ObjectAttributes:
+    """Return the attributes of an open object; one that cannot be read or expressed is listed in ``dropped``."""
+    found = ObjectAttributes()
+    name_attribute = None
+    for index in range(h5a.get_num_attrs(object_id)):
+        name = f"number {index}"
+        try:
+            attribute = h5a.open(object_id, index=index)
+            raw_name = attribute.name
+            name = text_of(raw_name)
+            if raw_name == b"NAME":
+                name_attribute = attribute
+            is_bookkeeping = _BOOKKEEPING.get(raw_name)
+            if is_bookkeeping is not None and is_bookkeeping(attribute):
+                if raw_name == b"_NCProperties" and not is_file_root:
+                    found.shown[name] = _json(_read(attribute), file_id)
+                else:
+                    found.hidden[name] = None if raw_name == b"REFERENCE_LIST" else _read(attribute)
+                continue
+            value = _read(attribute)
+            if raw_name == b"_FillValue":
+                found.raw_fill_value = value
+            found.shown[name] = _json(value, file_id)
+        except UnsupportedError as error:
+            found.dropped.append((name, error.message))
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:  # what h5py raises on bad bytes
+            found.dropped.append((name, f"h5py cannot read it: {error}"))
+    if found.is_scale and name_attribute is not None and "NAME" in found.shown:
+        found.hidden["NAME"] = found.shown.pop("NAME")
+    return found
+
+
+def reference_path(reference: Any, file_id: ObjectID) -> str:
+    """Return the path of the object an HDF5 reference points to, ``""`` for a null or dangling one."""
+    if not reference:
+        return ""
+    name = h5r.get_name(reference, file_id)
+    return text_of(name) if name else ""
+
+
+def _json(value: Any, file_id: ObjectID) -> JSON:
+    if isinstance(value, h5py.Empty):
+        return "" if value.dtype.kind in "SUO" else []
+    if value.dtype.kind == "O" or value.dtype.hasobject:
+        return _plain_objects(value, file_id)
+    if value.dtype.kind == "V" and value.dtype.names is None:
+        return attribute_json(value)
+    return attribute_json(value)
+
+
+def _plain_objects(value: Any, file_id: ObjectID) -> JSON:
+    """Return object elements as JSON: strings, references as paths, ragged rows as lists, compounds as objects."""
+    if isinstance(value, h5r.Reference):
+        return reference_path(value, file_id)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        if value.size == 1:
+            return _plain_objects(value.reshape(-1)[0], file_id)
+        return [_plain_objects(element, file_id) for element in value]
+    if isinstance(value, np.void) and value.dtype.names:
+        return {name: _plain_objects(value[name], file_id) for name in value.dtype.names}
+    return attribute_json(value)

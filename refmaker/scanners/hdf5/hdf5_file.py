@@ -1,0 +1,107 @@
+"""One open HDF5 file: h5py's view of its objects beside our own view of its bytes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import h5py
+from h5py import h5d, h5f, h5o
+
+from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
+from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
+from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
+from refmaker.scanners.hdf5.superblock import Superblock, read_superblock
+from refmaker.source.base import drive
+from refmaker.source.blocks import BlockFile
+from refmaker.source.location import OpenedFile
+
+__all__ = ["H5PY_ERRORS", "Hdf5File", "open_hdf5"]
+
+H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
+"""What h5py raises when HDF5 finds a file broken (and MemoryError, which stays what it is)."""
+
+
+@dataclass(slots=True)
+class Hdf5File:
+    """An open HDF5 file.
+
+    Attributes:
+        opened: its URL and bytes.
+        handle: h5py's file.
+        location_id: its row in the source table being built.
+        superblock: as we read it, or None where we cannot (``why_not`` says why): then the library reads indexes.
+    """
+
+    opened: OpenedFile
+    handle: h5py.File
+    location_id: int
+    superblock: Superblock | None = None
+    why_not: str = ""
+    closers: list[Any] = field(default_factory=list)
+
+    @property
+    def id(self) -> h5f.FileID:
+        """h5py's low-level identifier."""
+        return self.handle.id
+
+    def layout(self, dataset: h5d.DatasetID) -> DataLayout:
+        """Return the data layout message of an open dataset.
+
+        Raises:
+            BrokenFileError, UnsupportedError: our reader does not understand the object header.
+        """
+        superblock = self._known_superblock()
+        header = h5o.get_info(dataset).addr + superblock.base_address
+        return drive(read_data_layout(superblock.addressing, header), self.opened.source)
+
+    def chunk_index(
+        self,
+        layout: DataLayout,
+        shape: tuple[int, ...],
+        maxshape: tuple[int | None, ...],
+        *,
+        filtered: bool,
+    ) -> ChunkIndex:
+        """Return the chunk index that a layout message points to.
+
+        Raises:
+            BrokenFileError, UnsupportedError: our reader does not understand it.
+        """
+        superblock = self._known_superblock()
+        parser = read_chunk_index(superblock, layout, shape, maxshape, filtered=filtered)
+        return drive(parser, self.opened.source)
+
+    def _known_superblock(self) -> Superblock:
+        if self.superblock is None:
+            raise UnsupportedError(self.why_not, code="chunk-index")
+        return self.superblock
+
+    def close(self) -> None:
+        """Close h5py's file; the source belongs to whoever opened it."""
+        self.handle.close()
+
+
+def _open_local(path: str) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "file locking flag" not in str(error):
+            raise
+        return h5py.File(path, "r")  # already open in this process with locks, which HDF5 wants alike
+
+
+def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
+    """Open a file with h5py, without locks: scanning changes nothing.
+
+    Raises:
+        BrokenFileError: HDF5 cannot open it.
+    """
+    superblock, why_not = None, ""
+    try:
+        superblock = drive(read_superblock(opened.source.size, location=opened.url), opened.source)
+    except RefmakerError as error:
+        why_not = error.message
+    try:
+        handle = h5py.File(BlockFile(opened.source), "r") if opened.path is None else _open_local(opened.path)
+    except H5PY_ERRORS as error:
+        raise BrokenFileError(f"HDF5 cannot open it: {error}", location=opened.url) from error
+    return Hdf5File(opened, handle, location_id, superblock, why_not)

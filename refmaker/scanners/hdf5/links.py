@@ -1,0 +1,192 @@
+"""The hierarchy of an HDF5 file: every link followed once, cycles and dangling links noted.
+
+Hard links first over the whole file, so that every object is known by its own name; then soft and external links,
+which may only repeat what is there. The walk keeps its own stack: groups nest deeper than Python recurses.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from h5py import h5, h5d, h5g, h5l, h5o, h5p
+from h5py._objects import ObjectID
+
+from refmaker.errors import RefmakerError, SourceError
+from refmaker.model.attributes import text_of
+from refmaker.model.keys import child_path
+from refmaker.scanners.hdf5.file_table import FileTable
+from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
+
+__all__ = ["DatasetNode", "GroupNode", "Tree", "walk_links"]
+
+Problem = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetNode:
+    """A dataset, once per object; ``address`` is its object header's, unique in ``file``."""
+
+    file: Hdf5File
+    id: h5d.DatasetID
+    address: int
+    name: str
+    path: str
+    group: str
+
+
+@dataclass(slots=True, eq=False)
+class GroupNode:
+    """A group, once per object, with its members by name; the same node may be the member of several groups."""
+
+    file: Hdf5File
+    id: h5g.GroupID
+    path: str
+    datasets: dict[str, DatasetNode] = field(default_factory=dict)
+    groups: dict[str, "GroupNode"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All objects of a file.
+
+    Attributes:
+        root: the root group.
+        groups: every group once, parents first.
+        datasets: every dataset once, in the order of the walk.
+    """
+
+    root: GroupNode
+    groups: list[GroupNode]
+    datasets: list[DatasetNode]
+
+
+class _Walk:
+    def __init__(self, files: FileTable, note: Problem, broken: Problem) -> None:
+        self.files = files
+        self.note = note
+        self.broken = broken
+        self.groups: dict[tuple[int, int], GroupNode] = {}
+        self.datasets: dict[tuple[int, int], DatasetNode] = {}
+        self.soft: list[tuple[GroupNode, str, bytes, int]] = []
+
+    def run(self) -> Tree:
+        main = self.files.main
+        root_id = h5g.open(main.id, b"/")
+        root = GroupNode(main, root_id, "")
+        self.groups[main.location_id, h5o.get_info(root_id).addr] = root
+        self.descend(root)
+        while self.soft:
+            self.follow(*self.soft.pop(0))
+        return Tree(root, list(self.groups.values()), list(self.datasets.values()))
+
+    def descend(self, start: GroupNode) -> None:
+        """Add what lies under a group by hard links; keep other links for later."""
+        pending = [start]
+        while pending:
+            group = pending.pop()
+            found = []
+            for raw, link_type in self.links(group):
+                name = text_of(raw)
+                if link_type != h5l.TYPE_HARD:
+                    self.soft.append((group, name, raw, link_type))
+                    continue
+                path = child_path(group.path, name)
+                try:
+                    target = h5o.open(group.id, raw)
+                except H5PY_ERRORS as error:
+                    self.broken(path, "broken", f"HDF5 cannot open the object: {error}")
+                    continue
+                new = self.add(group, name, group.file, target)
+                if new is not None:
+                    found.append(new)
+            pending.extend(reversed(found))
+
+    def links(self, group: GroupNode) -> list[tuple[bytes, int]]:
+        """Return (name, link type) of a group's links, in order of creation where the file keeps that."""
+        rows: list[tuple[bytes, int]] = []
+
+        def keep(name: bytes, info: h5l.LinkInfo) -> None:
+            rows.append((name, info.type))  # h5py fills the same info object for every link
+
+        try:
+            kept = group.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+            order = h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME
+            group.id.links.iterate(keep, idx_type=order, info=True)
+        except H5PY_ERRORS as error:
+            self.broken(group.path or "/", "broken", f"HDF5 cannot list the group: {error}")
+        return rows
+
+    def add(self, group: GroupNode, name: str, file: Hdf5File, target: ObjectID) -> GroupNode | None:
+        """Make an object a member of a group; return it if it is a group met for the first time."""
+        if not isinstance(target, h5g.GroupID | h5d.DatasetID):
+            return None  # a committed datatype: its definition is repeated in each dataset that uses it
+        path = child_path(group.path, name)
+        try:
+            key = file.location_id, h5o.get_info(target).addr
+        except H5PY_ERRORS as error:
+            self.broken(path, "broken", f"HDF5 cannot read the object's header: {error}")
+            return None
+        if isinstance(target, h5d.DatasetID):
+            node = self.datasets.get(key)
+            if node is None:
+                node = self.datasets[key] = DatasetNode(file, target, key[1], name, path, group.path)
+            group.datasets[name] = node
+            return None
+        known = self.groups.get(key)
+        if known is not None:
+            if known is group or reaches(known, group):
+                self.note(path, "cycle", f"links back to {known.path or '/'}, which holds it: followed once")
+            else:
+                group.groups[name] = known
+            return None
+        made = self.groups[key] = GroupNode(file, target, path)
+        group.groups[name] = made
+        return made
+
+    def follow(self, group: GroupNode, name: str, raw: bytes, link_type: int) -> None:
+        """Add what a soft or external link names."""
+        path = child_path(group.path, name)
+        file, target_text = group.file, ""
+        try:
+            if link_type == h5l.TYPE_SOFT:
+                target_text = text_of(group.id.links.get_val(raw))
+                target = h5o.open(group.id, raw)
+                file = group.file
+            elif link_type == h5l.TYPE_EXTERNAL:
+                file_name, inner = map(text_of, group.id.links.get_val(raw))
+                target_text = f"{inner} in {file_name}"
+                file = self.files.linked_hdf5(group.file, file_name)
+                target = h5o.open(file.id, inner.encode())
+            else:
+                self.note(path, "link", f"a link of user-defined type {link_type} cannot be followed")
+                return
+        except (*H5PY_ERRORS, RefmakerError) as error:
+            reason = f": {error}" if isinstance(error, RefmakerError) and not isinstance(error, SourceError) else ""
+            self.note(path, "dangling-link", f"the link to {target_text or '?'} leads nowhere{reason}")
+            return
+        new = self.add(group, name, file, target)
+        if new is not None:
+            self.descend(new)
+
+
+def reaches(start: GroupNode, goal: GroupNode) -> bool:
+    """Whether ``goal`` lies under ``start``."""
+    pending, seen = [start], {id(start)}
+    while pending:
+        for member in pending.pop().groups.values():
+            if member is goal:
+                return True
+            if id(member) not in seen:
+                seen.add(id(member))
+                pending.append(member)
+    return False
+
+
+def walk_links(files: FileTable, note: Problem, broken: Problem) -> Tree:
+    """Return all objects of ``files.main``.
+
+    Args:
+        files: opens files that links name.
+        note: called with (path, code, sentence) for links that lead nowhere or back.
+        broken: called likewise for objects that HDF5 cannot open.
+    """
+    return _Walk(files, note, broken).run()
