@@ -33,12 +33,12 @@ def unpack_bits(data: U8, *, start: int, stride: int, width: int, count: int, na
     Raises:
         TruncatedFileError: the stream ends before the last value.
     """
-    values = np.empty(count, np.uint64)
     if not count:
-        return values
+        return np.empty(0, np.uint64)
     end = start + (count - 1) * stride + width
     if end > 8 * data.size:
         raise TruncatedFileError(f"{name}: {data.size} bytes found, {-(-end // 8)} expected")
+    values = np.empty(count, np.uint64)
     first, last = start // 8, -(-end // 8)
     padded = np.zeros(last - first + 9, np.uint8)
     padded[: last - first] = data[first:last]

@@ -18,6 +18,9 @@ MOST_EXPANSION = 8192
 
 Measured: 1777."""
 
+SLACK = 4096
+"""More than a block of the longest samples and its head take, in bytes."""
+
 
 class Hdf5Szip(BytesCodec):
     """HDF5's szip filter, read-only. The attributes are its ``cd_values``, in order.
@@ -57,10 +60,12 @@ class Hdf5Szip(BytesCodec):
             raise TruncatedFileError(f"{self.codec_id}: {data.size} bytes cannot hold {nbytes}")
         if not nbytes:
             return np.empty(0, np.uint8)
+        # past the end of a cut stream libaec gives uninitialised memory: let it find blocks of raw samples there
+        stream = data[PREFIX:].tobytes() + b"\xff" * (2 * nbytes + SLACK)
         try:
             decoded = as_u8(
                 imagecodecs.szip_decode(
-                    data[PREFIX:].tobytes(),
+                    stream,
                     self.options_mask,
                     self.pixels_per_block,
                     self.bits_per_pixel,

@@ -7,6 +7,7 @@ Source: zfp's documentation, zfp_write_header; measured, FORMATS.md section 5.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,8 @@ __all__ = ["Hdf5Zfp"]
 MAGIC = b"zfp"
 HEADER_WORDS = slice(1, 4)
 EXPERT = 0xFFF
+FIXED_RATES = 2048
+"""Modes below are fixed rates: one bit a block less than it takes."""
 SIZE_BITS = {1: 48, 2: 24, 3: 16, 4: 12}
 ITEMSIZE = (4, 8, 4, 8)
 """Of zfp's scalar types 1 to 4: i4, i8, f4, f8."""
@@ -40,6 +43,9 @@ class Hdf5Zfp(BytesCodec):
         if len(words) < 3 or min(words) < 0 or max(words) >> 32:
             raise BrokenFileError(f"{self.codec_id}: {len(cd_values)} parameters found, 4 words expected")
         self._header = np.array(words, "<u4").tobytes()
+        self._swapped = self._header[3::-1].startswith(MAGIC)  # a big-endian machine wrote it, and means such numbers
+        if self._swapped:
+            self._header = np.array(words, ">u4").tobytes()
         if not self._header.startswith(MAGIC):
             raise UnsupportedError(f"{self.codec_id}: header {self._header.hex()} is not zfp's", code="filter")
         bits = int.from_bytes(self._header, "little") >> 32
@@ -49,11 +55,11 @@ class Hdf5Zfp(BytesCodec):
         width = SIZE_BITS[dimensions]
         shape = [(bits >> (4 + width * axis) & ((1 << width) - 1)) + 1 for axis in range(dimensions)]
         itemsize = ITEMSIZE[bits & 3]
-        self._nbytes = itemsize
-        self._longest = SLACK + itemsize * 4**dimensions
-        for length in shape:
-            self._nbytes *= length
-            self._longest *= -(-length // 4)
+        mode = bits >> 52
+        longest_block = mode // 8 + 1 if mode < FIXED_RATES else SLACK + itemsize * 4**dimensions
+        self._itemsize = itemsize
+        self._nbytes = itemsize * prod(shape)
+        self._longest = SLACK + longest_block * prod(-(-length // 4) for length in shape)
 
     def decode_bytes(self, data: U8) -> U8:
         """Return as many bytes as the header says."""
@@ -68,4 +74,4 @@ class Hdf5Zfp(BytesCodec):
             raise BrokenFileError(f"{self.codec_id}: {error}") from error
         if decoded.size != self._nbytes:
             raise BrokenFileError(f"{self.codec_id}: {decoded.size} bytes decoded, {self._nbytes} expected")
-        return decoded
+        return decoded.reshape(-1, self._itemsize)[:, ::-1].reshape(-1) if self._swapped else decoded

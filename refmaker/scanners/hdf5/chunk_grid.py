@@ -93,14 +93,14 @@ def chunk_grid(
     """
     if not len(chunk_shape) == len(shape) == len(maxshape):
         raise addressing.broken(f"chunks of shape {chunk_shape} in a dataset of shape {tuple(shape)}", 0)
-    grid_shape = tuple(-(-extent // chunk) for extent, chunk in zip(shape, chunk_shape, strict=True))
-    max_grid_shape = tuple(
-        None if extent is None else -(-extent // chunk) for extent, chunk in zip(maxshape, chunk_shape, strict=True)
-    )
-    for extent, limit in zip(shape, maxshape, strict=True):
+    grid_shape, max_grid_shape = [], []
+    for chunk, extent, limit in zip(chunk_shape, shape, maxshape, strict=True):
         if limit is not None and extent > limit:
             raise addressing.broken(f"shape {tuple(shape)} exceeds maxshape {tuple(maxshape)}", 0)
+        grid_shape.append(-(-extent // chunk))
+        max_grid_shape.append(None if limit is None else -(-limit // chunk))
     size = prod(grid_shape)
-    if max(size, prod(extent or 1 for extent in max_grid_shape)) >= 1 << 63:
+    if max(size, prod([extent or 1 for extent in max_grid_shape])) >= 1 << 63:
         raise addressing.unsupported(f"a grid of {size} chunks", "grid")
-    return ChunkGrid(chunk_shape, grid_shape, max_grid_shape, prod(chunk_shape) * element_size, size)
+    chunk_bytes = prod(chunk_shape) * element_size
+    return ChunkGrid(chunk_shape, tuple(grid_shape), tuple(max_grid_shape), chunk_bytes, size)

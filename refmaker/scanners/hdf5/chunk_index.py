@@ -94,16 +94,18 @@ def _checked(addressing: Addressing, grid: ChunkGrid, columns: ChunkColumns) -> 
             raise addressing.broken("two chunks at one place of the grid", 0)
     position, address, length, filter_mask = columns
     count = position.size
+    shortest = longest = grid.chunk_bytes
     if length is None:
         length = np.full(count, grid.chunk_bytes, np.uint64)
+    elif count:
+        shortest, longest = int(length.min()), int(length.max())
     if filter_mask is None:
         filter_mask = np.zeros(count, np.uint32)
     if count:
         room = addressing.end_of_file - addressing.base_address
-        longest = int(length.max())
         if longest > room or (address > np.uint64(room) - length).any():
             raise addressing.truncated("chunks", int(address.max()))
-        if int(length.min()) == 0:
+        if shortest == 0:
             raise addressing.broken("a chunk of 0 bytes", 0)
     return ChunkIndex(position, address + np.uint64(addressing.base_address), length, filter_mask)
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from h5py import h5f, h5o, h5r
+from h5py import h5f, h5r
 
-from refmaker.scanners.hdf5.attributes import ObjectAttributes
+from refmaker.scanners.hdf5.attributes import ObjectAttributes, object_address
 
 __all__ = ["DIMENSION_WITHOUT_VARIABLE", "Dimensions", "Extent", "is_dimension_only", "netcdf_name"]
 
-DIMENSION_WITHOUT_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"
+DIMENSION_WITHOUT_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 """How the ``NAME`` of a scale that stands for a dimension only begins (netCDF-4 file format)."""
 _NON_COORDINATE_PREFIX = "_nc4_non_coord_"
 """What netCDF-4 puts before a variable that has a dimension's name but is not its coordinate."""
@@ -130,7 +130,7 @@ class Dimensions:
         if not reference:
             return None
         try:
-            return self._scales.get(h5o.get_info(h5r.dereference(reference, self._file_id)).addr)
+            return self._scales.get(object_address(h5r.dereference(reference, self._file_id)))
         except (ValueError, RuntimeError, OSError, KeyError):
             return None  # a dangling reference names nothing
 
@@ -168,6 +168,4 @@ class Dimensions:
 def is_dimension_only(hidden: Mapping[str, Any]) -> bool:
     """Whether a scale's bookkeeping says that it is a netCDF dimension without a variable."""
     name = hidden.get("NAME")
-    text = np.asarray(name).reshape(-1)[0] if isinstance(name, np.ndarray) and name.size else b""
-    raw = text if isinstance(text, bytes) else str(text).encode()
-    return bool(raw.startswith(DIMENSION_WITHOUT_VARIABLE))
+    return isinstance(name, str) and name.startswith(DIMENSION_WITHOUT_VARIABLE)

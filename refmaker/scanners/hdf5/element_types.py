@@ -48,6 +48,7 @@ class ElementType:
     attributes: Mapping[str, JSON] = field(default_factory=dict)
 
 
+STRING_CODEC = "refmaker_hdf5_string"
 _CACHE: dict[bytes, ElementType | UnsupportedError] = {}
 _CACHE_SIZE = 1024
 
@@ -99,8 +100,18 @@ def _as_it_lies_or_decoded(dtype: np.dtype[Any], type_id: h5t.TypeID, exact: boo
 
 def _integer(type_id: h5t.TypeID) -> ElementType:
     dtype = _plain(_numpy(type_id))
-    whole = type_id.get_precision() == 8 * type_id.get_size() and type_id.get_offset() == 0
-    return _as_it_lies_or_decoded(dtype, type_id, whole and type_id.get_order() != h5t.ORDER_VAX)
+    size, precision, offset = type_id.get_size(), type_id.get_precision(), type_id.get_offset()
+    usual = dtype.itemsize == size and type_id.get_order() != h5t.ORDER_VAX
+    if (precision == 8 * size and offset == 0) or not usual:
+        return _as_it_lies_or_decoded(dtype, type_id, usual)
+    configuration = {
+        "itemsize": size,
+        "byteorder": "big" if type_id.get_order() == h5t.ORDER_BE else "little",
+        "precision": precision,
+        "offset": offset,
+        "signed": dtype.kind == "i",
+    }
+    return ElementType(dtype, size, fixups=(Codec("refmaker_hdf5_integer", configuration),))
 
 
 def _float(type_id: h5t.TypeID) -> ElementType:
@@ -159,7 +170,7 @@ def _string(type_id: h5t.TypeID) -> ElementType:
     return ElementType(
         np.dtype(f"S{size}"),
         size,
-        fixups=(Codec("refmaker_hdf5_string", {"itemsize": size, "fields": fields}),) if mend else (),
+        fixups=(Codec(STRING_CODEC, {"itemsize": size, "fields": fields}),) if mend else (),
         attributes={"_Encoding": "utf-8"} if utf8 and size > 1 else {},
     )
 
@@ -193,7 +204,7 @@ def _compound(type_id: h5t.TypeID) -> ElementType:
         members.append(member)
         offsets.append(type_id.get_member_offset(i))
     dtype = np.dtype([(name, member.dtype) for name, member in zip(names, members, strict=True)])
-    if any(member.decode for member in members):
+    if any(member.decode or [f for f in member.fixups if f.id != STRING_CODEC] for member in members):
         return ElementType(dtype, size, decode=Decode.VALUES)
     fields = [[offset, member.stored_nbytes] for offset, member in zip(offsets, members, strict=True)]
     strings = [
@@ -206,7 +217,7 @@ def _compound(type_id: h5t.TypeID) -> ElementType:
     if dtype.itemsize != size or [offset for offset, _ in fields] != [dtype.fields[n][1] for n in names]:  # type: ignore[index]
         fixups.append(Codec("refmaker_hdf5_compound", {"itemsize": size, "fields": fields}))
     if strings:
-        fixups.append(Codec("refmaker_hdf5_string", {"itemsize": size, "fields": strings}))
+        fixups.append(Codec(STRING_CODEC, {"itemsize": size, "fields": strings}))
     return ElementType(dtype, size, fixups=tuple(fixups))
 
 

@@ -116,8 +116,7 @@ def _read_header(
     size = 12 + 6 * addressing.size_of_lengths + addressing.size_of_offsets + CHECKSUM
     [block] = yield [addressing.wish(address, size)]
     head = addressing.signed_cursor(block[0], address, b"EAHD", 0)
-    client, element_size = head.unpack("BB")
-    max_bits, index_block_elements, min_elements, min_pointers, page_bits = head.unpack("5B")
+    client, element_size, max_bits, index_block_elements, min_elements, min_pointers, page_bits = head.unpack("7B")
     parameters = ExtensibleArrayParameters(max_bits, index_block_elements, min_pointers, min_elements, page_bits)
     if client != int(filtered) or parameters != expected:
         raise addressing.broken("extensible array header that contradicts the layout message", address)
@@ -150,13 +149,14 @@ def _read_elements(array: _Array) -> Parser[ChunkColumns]:
     elements = block[:, len(head) : first_address].view(record)
     parts = [select_elements(addressing, elements, np.zeros(1, np.uint64))]
     addresses = block[0, first_address:-CHECKSUM].view(f"<u{width}").astype(np.uint64)
+    if (addresses == addressing.undefined).all():  # small datasets end here
+        return parts[0]
     super_blocks = _direct_super_blocks(array, addresses[:data_blocks])
     super_blocks += yield from _read_super_blocks(array, addresses[data_blocks:])
-    if super_blocks:
-        wishes = [addressing.wishes(each.address, _data_block_size(array, each)) for each in super_blocks]
-        blocks = yield addressing.checked(wishes)
-        for each, data in zip(super_blocks, blocks, strict=True):
-            parts.append(_data_block_elements(array, each, data))
+    wishes = [addressing.wishes(each.address, _data_block_size(array, each)) for each in super_blocks]
+    blocks = (yield addressing.checked(wishes)) if wishes else []
+    for each, data in zip(super_blocks, blocks, strict=True):
+        parts.append(_data_block_elements(array, each, data))
     return ChunkColumns.concatenate(parts)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from h5py import h5p
 
+from refmaker.codecs import CODECS, get_codec
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec
 
@@ -54,7 +55,7 @@ def _shuffle(message: _Message) -> tuple[Codec, ...]:
     if size <= 1:
         return ()
     whole = message.nbytes is not None and message.nbytes % size == 0
-    return (Codec("shuffle" if whole else "refmaker_hdf5_shuffle", {"elementsize": size}),)
+    return (Codec("shuffle", {"elementsize": size}) if whole else Codec("refmaker_hdf5_shuffle", {"itemsize": size}),)
 
 
 def _blosc(message: _Message) -> tuple[Codec, ...]:
@@ -64,6 +65,26 @@ def _blosc(message: _Message) -> tuple[Codec, ...]:
         raise UnsupportedError("Blosc with Snappy: no maintained decoder has it", code="filter")
     level, shuffle = message.value(4, 5), message.value(5, 1)
     return (Codec("blosc", {"cname": name, "clevel": level, "shuffle": shuffle, "blocksize": 0}),)
+
+
+def _szip(message: _Message) -> tuple[Codec, ...]:
+    names = ("options_mask", "pixels_per_block", "bits_per_pixel", "pixels_per_scanline")
+    return (Codec("refmaker_hdf5_szip", dict(zip(names, message.values, strict=False))),)
+
+
+def _bitshuffle(message: _Message) -> tuple[Codec, ...]:
+    compressions = {0: "none", 2: "lz4", 3: "zstd"}
+    compression = compressions.get(message.value(4, 0))
+    if compression is None:
+        raise UnsupportedError(f"bitshuffle with compression {message.value(4, 0)} is unknown", code="filter")
+    size = message.value(2, message.dtype.itemsize)
+    configuration = {"itemsize": size, "block_size": message.value(3, 0), "compression": compression}
+    return (Codec("refmaker_hdf5_bitshuffle", configuration),)
+
+
+def _sized(codec_id: str, value: int) -> Callable[[_Message], tuple[Codec, ...]]:
+    """A codec that must know how many bytes come out: those the filter got, or else what it noted of them."""
+    return lambda message: (Codec(codec_id, {"nbytes": message.nbytes or message.value(value, 0)}),)
 
 
 def _verbatim(codec_id: str) -> Callable[[_Message], tuple[Codec, ...]]:
@@ -80,21 +101,33 @@ FILTERS: dict[int, Callable[[_Message], tuple[Codec, ...]]] = {
     1: lambda message: (Codec("zlib", {"level": min(message.value(0, 6), 9)}),),
     2: _shuffle,
     FLETCHER32: lambda _: (Codec("fletcher32"),),
-    4: _verbatim("refmaker_hdf5_szip"),
+    4: _szip,
     5: _verbatim("refmaker_hdf5_nbit"),
     6: _verbatim("refmaker_hdf5_scaleoffset"),
     307: lambda message: (Codec("bz2", {"level": message.value(0, 9)}),),
-    32000: lambda _: (Codec("refmaker_hdf5_lzf"),),
+    32000: _sized("refmaker_hdf5_lzf", 2),
     32001: _blosc,
     32004: lambda _: (Codec("refmaker_hdf5_lz4"),),
-    32008: _verbatim("refmaker_hdf5_bitshuffle"),
+    32008: _bitshuffle,
     32013: _verbatim("refmaker_hdf5_zfp"),
     32015: lambda message: (Codec("zstd", {"level": message.value(0, 3)}),),
     32022: _nothing,
     32023: _nothing,
-    32026: lambda _: (Codec("refmaker_hdf5_blosc2"),),
+    32026: _sized("refmaker_hdf5_blosc2", 3),
 }
 """Filter number -> codecs. FORMATS section 5 says how each was compared with the library."""
+
+
+def _check(codecs: Sequence[Codec]) -> None:
+    """Build our own codecs once, so that parameters they refuse are known now and not when somebody reads.
+
+    Raises:
+        UnsupportedError: this variant of the filter has no decoder.
+        BrokenFileError: no writer of the filter stores such parameters.
+    """
+    for codec in codecs:
+        if codec.id in CODECS:
+            get_codec({"id": codec.id, **codec.configuration})
 
 
 def _output_nbytes(message: _Message, codecs: Sequence[Codec]) -> int | None:
@@ -122,6 +155,7 @@ def filter_steps(properties: h5p.PropDCID, dtype: np.dtype[Any], chunk_nbytes: i
         if convert is None:
             raise UnsupportedError(f"HDF5 filter {number} ({name or 'unnamed'}) has no decoder here", code="filter")
         codecs = convert(message)
+        _check(codecs)
         steps.append(FilterStep(codecs, nbytes))
         nbytes = _output_nbytes(message, codecs)
     return steps

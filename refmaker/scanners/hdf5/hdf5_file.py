@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
-from h5py import h5d, h5f, h5o
+from h5py import h5d, h5f
 
 from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
+from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
 from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
 from refmaker.scanners.hdf5.superblock import Superblock, read_superblock
@@ -50,7 +51,7 @@ class Hdf5File:
             BrokenFileError, UnsupportedError: our reader does not understand the object header.
         """
         superblock = self._known_superblock()
-        header = h5o.get_info(dataset).addr + superblock.base_address
+        header = object_address(dataset) + superblock.base_address
         return drive(read_data_layout(superblock.addressing, header), self.opened.source)
 
     def chunk_index(

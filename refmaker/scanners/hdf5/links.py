@@ -13,6 +13,7 @@ from h5py._objects import ObjectID
 from refmaker.errors import RefmakerError, SourceError
 from refmaker.model.attributes import text_of
 from refmaker.model.keys import child_path
+from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
 
@@ -72,7 +73,7 @@ class _Walk:
         main = self.files.main
         root_id = h5g.open(main.id, b"/")
         root = GroupNode(main, root_id, "")
-        self.groups[main.location_id, h5o.get_info(root_id).addr] = root
+        self.groups[main.location_id, object_address(root_id)] = root
         self.descend(root)
         while self.soft:
             self.follow(*self.soft.pop(0))
@@ -121,7 +122,7 @@ class _Walk:
             return None  # a committed datatype: its definition is repeated in each dataset that uses it
         path = child_path(group.path, name)
         try:
-            key = file.location_id, h5o.get_info(target).addr
+            key = file.location_id, object_address(target)
         except H5PY_ERRORS as error:
             self.broken(path, "broken", f"HDF5 cannot read the object's header: {error}")
             return None

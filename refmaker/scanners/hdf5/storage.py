@@ -159,7 +159,7 @@ def _chunked(dataset: Dataset) -> Stored:
     index, edges_unfiltered, notes = _chunk_index(dataset, own_chunk, grid, filtered=filtered)
     check_inside(dataset, index.offset, index.length)
     if not index.position.size:
-        return Stored(chunk_shape, ChunkManifest.empty(full_grid), notes=notes)
+        return Stored(chunk_shape, ChunkManifest.empty(full_grid), _codecs_if_known(dataset, chunk_nbytes), notes=notes)
     mask = index.filter_mask
     if edges_unfiltered:
         mask = np.where(_partial(index.position, dataset.space, own_chunk, grid), np.uint32(0xFFFF_FFFF), mask)
@@ -184,6 +184,15 @@ def _chunked(dataset: Dataset) -> Stored:
         ("filter-mask", f"{pipeline.unreadable.size} chunks skipped filters ambiguously and are stored decoded")
     )
     return Stored(chunk_shape, manifest, pipeline.codecs, notes=notes)
+
+
+def _codecs_if_known(dataset: Dataset, chunk_nbytes: int) -> tuple[Codec, ...]:
+    """Return the pipeline of a dataset without chunks: it decodes nothing yet, but says what it would be."""
+    try:
+        steps = filter_steps(dataset.properties, dataset.element.dtype, chunk_nbytes)
+    except UnsupportedError:
+        return ()
+    return tuple(codec for step in steps for codec in step.codecs)
 
 
 def _chunk_index(

@@ -1,0 +1,1 @@
+"""Scanners, one folder per format."""
