@@ -138,6 +138,8 @@ class ChunkManifest:
         """
         grid = tuple(grid_shape)
         size = math.prod(grid)
+        if size == position.size == 1 and isinstance(location_id, int) and position[0] == 0 and location_id < INLINE:
+            return cls.single(grid, location_id=location_id, offset=int(offset[0]), length=int(length[0]))
         ids = np.broadcast_to(np.asarray(location_id, np.uint32), position.shape)
         if position.size and not (position[1:] > position[:-1]).all():
             order = np.argsort(position, kind="stable")

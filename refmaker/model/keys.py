@@ -52,9 +52,10 @@ def usable_name(name: str) -> bool:
     """Whether a member of that name can be a Zarr node that every reader finds.
 
     Zarr v3 specification, "Node names": not empty, not only dots, no slash, no ``__`` prefix (reserved; allowed here
-    because readers take it), and not the name of a metadata document.
+    because readers take it), and not the name of a metadata document. No backslash either: zarr-python takes it for a
+    slash, and then finds nothing in the whole group.
     """
-    return bool(name.strip(".")) and "/" not in name and "\0" not in name and name not in METADATA_NAMES
+    return bool(name.strip(".")) and not any(c in name for c in "/\\\0") and name not in METADATA_NAMES
 
 
 def chunk_key(index: Sequence[int], separator: str = ".") -> str:

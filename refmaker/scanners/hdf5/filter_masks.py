@@ -38,10 +38,12 @@ def pipeline_for(
 ) -> Pipeline:
     """Return the pipeline for chunks with these masks and stored lengths; ``chunk_nbytes`` is the decoded size."""
     none = np.empty(0, np.intp)
+    if not mask.any():
+        return Pipeline(_codecs(steps), none)
     relevant = mask & np.uint32((1 << len(steps)) - 1)
     values = np.unique(relevant)
-    if values.size <= 1:
-        skipped = _bits(steps, int(values[0]) if values.size else 0)
+    if values.size == 1:
+        skipped = _bits(steps, int(values[0]))
         return Pipeline(_codecs([step for step, off in zip(steps, skipped, strict=True) if not off]), none)
     varying = int(np.bitwise_or.reduce(values) & ~np.bitwise_and.reduce(values))
     always = int(np.bitwise_and.reduce(values))

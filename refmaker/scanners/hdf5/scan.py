@@ -9,7 +9,7 @@ from refmaker.errors import BrokenFileError, OptionError, RefmakerError, Unsuppo
 from refmaker.model.array import ArrayMetadata, Codec, VirtualArray, grid_of
 from refmaker.model.attributes import JSON
 from refmaker.model.chunks import ChunkManifest
-from refmaker.model.group import VirtualGroup
+from refmaker.model.group import VirtualGroup, walk_arrays
 from refmaker.model.keys import child_path, usable_name
 from refmaker.model.reference_set import DatasetReport, DatasetState, Note, ReferenceSet, ScanReport
 from refmaker.scanners.hdf5.attributes import ObjectAttributes, read_attributes
@@ -54,11 +54,12 @@ class _Scan:
     def __init__(self, files: FileTable, options: ScanOptions) -> None:
         self.files = files
         self.options = options
-        self.reports: list[DatasetReport] = []
+        self.skipped: list[DatasetReport] = []
+        self.states: dict[int, DatasetReport] = {}
         self.notes: list[Note] = []
         self.dimensions: dict[int, Dimensions] = {}
         self.attributes: dict[tuple[int, int], ObjectAttributes] = {}
-        self.arrays: dict[tuple[int, int], tuple[VirtualArray | None, DatasetReport]] = {}
+        self.arrays: dict[tuple[int, int], VirtualArray] = {}
 
     def run(self) -> ReferenceSet:
         tree = walk_links(self.files, self.note, self.left_out)
@@ -66,8 +67,9 @@ class _Scan:
             self.read_attributes(node)
         start = self.start(tree)
         root = self.group(start)
-        report = ScanReport(tuple(self.reports), tuple(self.notes))
-        return ReferenceSet(root, tuple(self.files.sources), report)
+        shown = [replace(self.states[id(array)], path=path) for path, array in walk_arrays(root)]
+        reports = sorted((*self.skipped, *shown), key=lambda report: report.path)
+        return ReferenceSet(root, tuple(self.files.sources), ScanReport(tuple(reports), tuple(self.notes)))
 
     def start(self, tree: Tree) -> GroupNode:
         """Return the group that becomes the root.
@@ -91,7 +93,7 @@ class _Scan:
         if self.options.on_unsupported == "raise":
             kind = BrokenFileError if code == "broken" else UnsupportedError
             raise kind(f"{reason}; on_unsupported='skip' leaves it out", location=self.files.main.opened.url, path=path)
-        self.reports.append(DatasetReport(path, DatasetState.SKIPPED, code, reason))
+        self.skipped.append(DatasetReport(path, DatasetState.SKIPPED, code, reason))
 
     # -- attributes ----------------------------------------------------------------------------------------------
     def read_attributes(self, node: DatasetNode) -> None:
@@ -130,7 +132,6 @@ class _Scan:
             pending.pop()
             if id(node) not in built:
                 built[id(node)] = self.finished(node, path, built)
-        self.reports.sort(key=lambda report: report.path)
         return built[id(start)][0]
 
     def finished(
@@ -182,23 +183,16 @@ class _Scan:
             return None
         key = node.file.location_id, node.address
         if key in self.arrays:
-            array, report = self.arrays[key]
-            self.reports.append(replace(report, path=path))
-            return array
+            return self.arrays[key]
         try:
             array, report = self.express(path, node)
-        except UnsupportedError as error:
-            array, code, reason = None, error.code, error.message
-        except RefmakerError as error:
-            array, code, reason = None, "broken", error.message
-        except H5PY_ERRORS as error:
-            array, code, reason = None, "broken", f"HDF5 cannot read it: {error}"
-        if array is None:
-            report = DatasetReport(path, DatasetState.SKIPPED, code, reason)
+        except (RefmakerError, *H5PY_ERRORS) as error:
+            code = error.code if isinstance(error, UnsupportedError) else "broken"
+            reason = error.message if isinstance(error, RefmakerError) else f"HDF5 cannot read it: {error}"
             self.left_out(path, code, reason)
-        else:
-            self.reports.append(report)
-        self.arrays[key] = array, report
+            return None
+        self.arrays[key] = array
+        self.states[id(array)] = report
         return array
 
     # -- one dataset ---------------------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ from refmaker.scanners.netcdf3.chunking import cut
 
 __all__ = ["Dataset", "Stored", "stored"]
 
+FEW_CHUNKS = 32
+"""Chunks up to which the library lists them faster than our reader starts (about 1 us each against 80 us)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -198,7 +201,13 @@ def _codecs_if_known(dataset: Dataset, chunk_nbytes: int) -> tuple[Codec, ...]:
 def _chunk_index(
     dataset: Dataset, chunk_shape: tuple[int, ...], grid: tuple[int, ...], *, filtered: bool
 ) -> tuple[ChunkIndex, bool, list[tuple[str, str]]]:
-    """Return (index, whether partial edge chunks are unfiltered, notes), by our own reader or else the library's."""
+    """Return (index, whether partial edge chunks are unfiltered, notes), by our own reader or else the library's.
+
+    Ours is built for many chunks; listing a few is cheaper by the library, where nothing depends on the layout message.
+    """
+    whole_chunks = all(n % chunk == 0 for n, chunk in zip(dataset.space, chunk_shape, strict=True))
+    if math.prod(grid) <= FEW_CHUNKS and None not in dataset.maxshape[1:] and (whole_chunks or not filtered):
+        return iterate_chunks(dataset.id, chunk_shape, grid), False, []
     try:
         layout = dataset.file.layout(dataset.id)
         index = dataset.file.chunk_index(layout, dataset.space, dataset.maxshape, filtered=filtered)

@@ -1,0 +1,86 @@
+"""The root command: finds verbs by table, and is the one place where the program ends."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from refmaker import __version__
+from refmaker.cli.failures import ExitCode, Failure, Settings, attempt, debug_option
+
+__all__ = ["main", "root", "run"]
+
+VERBS = {"scan": "refmaker.cli.scan:scan_command", "info": "refmaker.cli.info:info_command"}
+"""Verb -> ``module:command``, imported when the verb or the help is asked for."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are the table ``VERBS``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Return the verbs in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
+        """Import and return a verb, or None if there is none of that name."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value}  {code.meaning}" for code in ExitCode)
+
+
+@click.group(cls=Verbs, epilog=EPILOG, invoke_without_command=True)
+@click.version_option(__version__, message="refmaker %(version)s")
+@debug_option
+@click.pass_context
+def root(context: click.Context) -> None:
+    """Open archives of HDF5 and NetCDF files as Zarr, without copying a byte."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(ExitCode.USAGE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; whatever goes wrong is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+    settings = Settings()
+    try:
+        code = attempt(lambda: _run(arguments, settings), settings)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(error.ctx.get_usage(), err=True)
+        code = Failure(kind="usage", message=error.format_message(), exit_code=ExitCode(error.exit_code))
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as ``head``, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter flushes it once more
+        return ExitCode.NOTHING_DONE
+    if isinstance(code, Failure):
+        code.show()
+        return code.exit_code
+    return code
+
+
+INTERRUPTED = 130
+"""What shells report of a program that Ctrl-C ended: 128 + SIGINT."""
+
+
+def _run(arguments: Sequence[str], settings: Settings) -> int:
+    code: int = root.main(list(arguments), prog_name="refmaker", standalone_mode=False, obj=settings)
+    return code
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,151 @@
+"""Inlining: the bytes of small chunks move into the references, so that opening a data set needs no requests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from refmaker.errors import StaleSourceError
+from refmaker.model.array import VirtualArray
+from refmaker.model.chunks import INLINE, ChunkBlock, ChunkManifest
+from refmaker.model.group import VirtualGroup, walk_arrays
+from refmaker.model.keys import child_path
+from refmaker.model.reference_set import DatasetState, ReferenceSet, ScanReport, SourceFile
+from refmaker.source.base import ByteSource
+from refmaker.source.location import open_file
+
+__all__ = ["inline_below"]
+
+GAP = 16 << 10
+"""Bytes between two chunks up to which reading on is cheaper than another request."""
+REQUEST = 8 << 20
+"""Bytes of a merged request at most; chunks larger than that are requests of their own."""
+
+
+def inline_below(
+    references: ReferenceSet, nbytes: int, storage_options: Mapping[str, Any] | None = None
+) -> ReferenceSet:
+    """Return the references with every chunk of fewer than ``nbytes`` stored bytes inlined.
+
+    Each file is opened once, and neighbouring chunks are read together.
+
+    Raises:
+        StaleSourceError: a source has not the size it had when it was scanned.
+        SourceError: a source cannot be opened or read.
+        TruncatedFileError: a chunk reaches past the end of its file.
+    """
+    small = {path: _small(array.manifest, nbytes) for path, array in walk_arrays(references.root)}
+    small = {path: block for path, block in small.items() if block.position.size}
+    if not small:
+        return references
+    data = iter(_fetched(_stacked(list(small.values())), references.sources, storage_options))
+    manifests = {
+        path: _with_inlined(array.manifest, small[path], [next(data) for _ in range(small[path].position.size)])
+        for path, array in walk_arrays(references.root)
+        if path in small
+    }
+    root = _replaced(references.root, "", manifests)
+    return replace(references, root=root, report=_updated(references.report, root))
+
+
+def _stacked(blocks: Sequence[ChunkBlock]) -> ChunkBlock:
+    """Return blocks one after the other (their positions may then be of different grids)."""
+    if not blocks:
+        none = np.empty(0, np.uint64)
+        return ChunkBlock(none, none, none, none)
+    columns = ("position", "location_id", "offset", "length")
+    return ChunkBlock(*(np.concatenate([getattr(block, name) for block in blocks]) for name in columns))
+
+
+def _small(manifest: ChunkManifest, nbytes: int) -> ChunkBlock:
+    """Return the chunks to be inlined."""
+    found = []
+    for block in manifest.blocks():
+        chosen = (block.length < nbytes) & (block.location_id != INLINE)
+        found.append(
+            ChunkBlock(block.position[chosen], block.location_id[chosen], block.offset[chosen], block.length[chosen])
+        )
+    return _stacked(found)
+
+
+def _fetched(
+    block: ChunkBlock, sources: Sequence[SourceFile], storage_options: Mapping[str, Any] | None
+) -> list[bytes]:
+    """Return the bytes of chunks of any files, in the block's order."""
+    data = [b""] * block.position.size
+    order = np.lexsort((block.offset, block.location_id))
+    cuts = np.flatnonzero(np.diff(block.location_id[order])) + 1
+    for rows in np.split(order, cuts):
+        recorded = sources[int(block.location_id[rows[0]])]
+        file = open_file(recorded.url, storage_options)
+        try:
+            if recorded.size is not None and recorded.size != file.source.size:
+                raise StaleSourceError(
+                    f"has {file.source.size} bytes, but had {recorded.size} when it was scanned", location=recorded.url
+                )
+            spans = zip(rows.tolist(), block.offset[rows].tolist(), block.length[rows].tolist(), strict=True)
+            _read_spans(file.source, list(spans), data)
+        finally:
+            file.source.close()
+    return data
+
+
+def _read_spans(source: ByteSource, spans: Sequence[tuple[int, int, int]], data: list[bytes]) -> None:
+    """Put the bytes of (row, offset, length), ascending in offset, into ``data``; neighbours are read together."""
+    first = 0
+    while first < len(spans):
+        start = spans[first][1]
+        end = start + spans[first][2]
+        last = first + 1
+        while last < len(spans) and spans[last][1] <= end + GAP and spans[last][1] + spans[last][2] <= start + REQUEST:
+            end = max(end, spans[last][1] + spans[last][2])
+            last += 1
+        merged = source.read(start, end - start)
+        for row, offset, length in spans[first:last]:
+            data[row] = merged[offset - start : offset - start + length]
+        first = last
+
+
+def _with_inlined(manifest: ChunkManifest, block: ChunkBlock, parts: Sequence[bytes]) -> ChunkManifest:
+    """Return the manifest with the block's chunks inlined as ``parts``."""
+    every = _stacked(list(manifest.blocks()))
+    rows = np.searchsorted(every.position, block.position)
+    location_id, offset = every.location_id.astype(np.uint32), every.offset.astype(np.uint64)
+    location_id[rows] = INLINE
+    offset[rows] = len(manifest.inline) + np.cumsum(block.length, dtype=np.uint64) - block.length
+    return ChunkManifest.from_positions(
+        manifest.grid_shape,
+        every.position,
+        location_id=location_id,
+        offset=offset,
+        length=every.length,
+        inline=b"".join([manifest.inline, *parts]),
+    )
+
+
+def _replaced(group: VirtualGroup, path: str, manifests: Mapping[str, ChunkManifest]) -> VirtualGroup:
+    """Return the tree with new manifests for the arrays at some paths."""
+    arrays = {
+        name: VirtualArray(array.metadata, manifests.get(child_path(path, name), array.manifest))
+        for name, array in group.arrays.items()
+    }
+    groups = {name: _replaced(inner, child_path(path, name), manifests) for name, inner in group.groups.items()}
+    return replace(group, arrays=arrays, groups=groups)
+
+
+def _updated(report: ScanReport, root: VirtualGroup) -> ScanReport:
+    """Return the report with arrays that lie in no file any more as ``inlined``."""
+    inlined = {
+        path for path, array in walk_arrays(root) if array.manifest.present and not array.manifest.location_ids().size
+    }
+    kept = (DatasetState.REFERENCED, DatasetState.LINKED)
+    return replace(
+        report,
+        datasets=tuple(
+            replace(dataset, state=DatasetState.INLINED)
+            if dataset.state in kept and dataset.path.strip("/") in inlined
+            else dataset
+            for dataset in report.datasets
+        ),
+    )
