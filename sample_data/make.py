@@ -118,7 +118,7 @@ def _ocean_stations(file: netCDF4.Dataset) -> None:
 def _ocean_never_written(file: netCDF4.Dataset) -> None:
     crs = file.createVariable("crs", "i4", ())
     crs.setncatts({"grid_mapping_name": "latitude_longitude", "semi_major_axis": 6378137.0})
-    file.createVariable("upwelling", "f4", ("time", "lat", "lon"), chunksizes=(1, 6, 8))
+    file.createVariable("upwelling", "f4", ("lat", "lon"), chunksizes=(3, 8))
     file.createVariable("ice_code", "i2", ("lat", "lon"), fill_value=-1, contiguous=True)
 
 

@@ -8,6 +8,9 @@ import jsonschema
 import pytest
 
 from refmaker.references import publish as publishing
+from tests.servers import served
+
+__all__ = ["served"]
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 WHOLE_BELOW = 2_000_000

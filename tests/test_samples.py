@@ -181,6 +181,11 @@ def test_dimension_scales_name_dimensions(written: Any, door: Callable[[Path], A
     assert HIDDEN.isdisjoint(got["dimensions/image"].attrs.keys() | got["dimensions/x"].attrs.keys())
 
 
+def numeric_dtypes(dataset: xr.Dataset) -> dict[str, np.dtype[Any]]:
+    """Return the dtypes but those of strings: zarr-python and netCDF4-python hold these each in their own way."""
+    return {str(n): v.dtype for n, v in dataset.variables.items() if v.dtype.kind not in "OTU"}
+
+
 @pytest.mark.parametrize("group", ["", "forcing", "forcing/rivers", "empty"])
 def test_xarray_sees_what_it_sees_in_the_original(group: str, written: Any, door: Callable[[Path], Any]) -> None:
     document, _ = written[OCEAN]
@@ -192,9 +197,7 @@ def test_xarray_sees_what_it_sees_in_the_original(group: str, written: Any, door
             if "ice_state" in got:
                 del got["ice_state"].attrs[name]
         xr.testing.assert_identical(got.load(), want.load())
-        assert {name: variable.dtype for name, variable in got.variables.items()} == {
-            name: variable.dtype for name, variable in want.variables.items()
-        }
+        assert numeric_dtypes(got) == numeric_dtypes(want)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)

@@ -98,11 +98,7 @@ def sample(folder: Path, url: str | None = None) -> ReferenceSet:
         },
         {
             "inner": VirtualGroup(
-                {
-                    ODD_NAME: file.array(
-                        COUNTS, (3,), ("k",), codecs=(ZLIB,), fill_value=np.int16(-5), missing=(1,)
-                    )
-                },
+                {ODD_NAME: file.array(COUNTS, (3,), ("k",), codecs=(ZLIB,), fill_value=np.int16(-5), missing=(1,))},
                 {"deep": VirtualGroup({"time": file.array(TIME[:2], (2,), ("t",))}, attributes={"level": 2})},
             )
         },

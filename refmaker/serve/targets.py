@@ -70,14 +70,14 @@ class Targets:
         except Exception as error:
             why = error.message if isinstance(error, SourceError | TruncatedFileError) else _described(error)
             raise ChunkReadError(
-                f"chunk {key}: {length} bytes at {offset} could not be read: {why}",
+                f"{length} bytes could not be read: {why}",
                 location=url,
                 path=key,
                 offset=offset,
             ) from error
         if len(data) != length:
             raise ChunkReadError(
-                f"chunk {key}: {length} bytes at {offset} asked for, {len(data)} came",
+                f"{length} bytes asked for, {len(data)} came",
                 location=url,
                 path=key,
                 offset=offset,

@@ -50,7 +50,9 @@ def test_reading_back_gives_the_same_references(tmp_path: Path) -> None:
         notes=(Note("air", "attribute", "one was dropped"),),
         requests=3, bytes_read=0, rounds=None, seconds=0.25,
     )  # fmt: skip
-    source = replace(references.sources[0], etag='"x"', last_modified=1.5, scanner="hand", scanner_version="1", scan_time=2.0)
+    source = replace(
+        references.sources[0], etag='"x"', last_modified=1.5, scanner="hand", scanner_version="1", scan_time=2.0
+    )
     references = replace(references, sources=(source, SourceFile("s3://unused/é")), report=report)
     write_references(references, tmp_path / "refs.json")
     back = open_references(tmp_path / "refs.json")
@@ -87,7 +89,9 @@ def test_virtualizarr_reads_the_chunks(written: Path) -> None:
     found = store._group.arrays["words"].manifest.dict()
     chunks = document(sample(written.parent))["refs"]
     assert {key: [c["path"], c["offset"], c["length"]] for key, c in found.items()} == {
-        key.removeprefix("words/"): value for key, value in chunks.items() if key.startswith("words/") and "z" not in key
+        key.removeprefix("words/"): value
+        for key, value in chunks.items()
+        if key.startswith("words/") and "z" not in key
     }
 
 
@@ -184,7 +188,7 @@ def test_references_are_written_to_other_filesystems() -> None:
 COLUMNS = st.tuples(
     st.sampled_from([0, 1, 2, INLINE, MISSING]), st.integers(0, 2**62), st.integers(0, 2**32), st.binary(max_size=5)
 )
-URLS = ("file:///a b/ü\"\\.nc", "s3://bucket/key", "http://host/%20?x=1&y={z}")
+URLS = ('file:///a b/ü"\\.nc', "s3://bucket/key", "http://host/%20?x=1&y={z}")
 
 
 @st.composite

@@ -47,7 +47,11 @@ def chunk(references: ReferenceSet, position: int, path: str = "a") -> Any:
     found = references.root.arrays[path].manifest.lookup(position)
     if found is None:
         return None
-    return found.data if found.data is not None else (references.sources[found.location_id].url, found.offset, found.length)
+    return (
+        found.data
+        if found.data is not None
+        else (references.sources[found.location_id].url, found.offset, found.length)
+    )
 
 
 @pytest.mark.parametrize("document", [refs(), {"version": 1, "refs": refs()}], ids=["v0", "v1"])
@@ -123,7 +127,12 @@ def test_a_whole_file_of_unknown_size_is_an_error(tmp_path: Path) -> None:
 
 def test_relative_urls_are_seen_from_the_reference_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sub").mkdir()
-    urls = {"a/0.0": ["x.nc", 0, 1], "a/0.1": ["../y.nc", 0, 1], "a/0.2": ["/abs/z.nc", 0, 1], "a/1.0": ["./w.nc", 0, 1]}
+    urls = {
+        "a/0.0": ["x.nc", 0, 1],
+        "a/0.1": ["../y.nc", 0, 1],
+        "a/0.2": ["/abs/z.nc", 0, 1],
+        "a/1.0": ["./w.nc", 0, 1],
+    }
     (tmp_path / "sub" / "refs.json").write_text(json.dumps(refs(**urls)))
     monkeypatch.chdir(tmp_path)
     references = open_references("sub/refs.json")
@@ -261,7 +270,9 @@ def test_a_broken_chunk_is_named(key: str) -> None:
         parse_document(refs(**{key: ["x", -1, 1]}))
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"a":', b"[" * 10_000, b"{}{}", b"<html>", b'{"a/0": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"\xff", b'{"a":', b"[" * 10_000, b"{}{}", b"<html>", b'{"a/0": "\\ud800"}']
+)
 def test_what_is_not_json_is_one_error(text: bytes) -> None:
     with pytest.raises(BrokenReferencesError):
         read_json(text, "file:///refs.json")

@@ -74,7 +74,9 @@ def test_neighbours_are_read_together(tmp_path: Path, monkeypatch: pytest.Monkey
     offset = np.array([5, 100, 20, 300_000, 10], np.uint64)
     manifest = ChunkManifest((5,), np.zeros(5, np.uint32), offset, np.full(5, 8, np.uint32))
     metadata = ArrayMetadata((5,), (1,), np.dtype("<i8"), dimension_names=("x",))
-    references = ReferenceSet(VirtualGroup({"a": VirtualArray(metadata, manifest)}), (SourceFile(str(tmp_path / "data")),))
+    references = ReferenceSet(
+        VirtualGroup({"a": VirtualArray(metadata, manifest)}), (SourceFile(str(tmp_path / "data")),)
+    )
     found = chunks(inline_below(references, 9))["a"]
     assert found == [bytes((at + n) % 256 for n in range(8)) for at in offset.tolist()]
     assert reads == [(5, 103), (300_000, 8)]

@@ -35,7 +35,11 @@ def test_parts_stand_side_by_side() -> None:
 GRIDS = st.lists(st.integers(1, 1200), min_size=0, max_size=4)
 
 
-@given(GRIDS.flatmap(lambda grid: st.tuples(st.just(grid), st.lists(st.tuples(*(st.integers(0, n - 1) for n in grid)), min_size=1))))
+@given(
+    GRIDS.flatmap(
+        lambda grid: st.tuples(st.just(grid), st.lists(st.tuples(*(st.integers(0, n - 1) for n in grid)), min_size=1))
+    )
+)
 def test_keys_are_read_as_positions(case: tuple[list[int], list[tuple[int, ...]]]) -> None:
     grid, indices = tuple(case[0]), case[1]
     for separator in "./":

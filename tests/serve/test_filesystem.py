@@ -75,7 +75,12 @@ def test_a_relative_path_is_seen_from_the_working_directory(refs: Path, monkeypa
 
 
 def test_the_options_of_stock_references_are_taken(refs: Path) -> None:
-    options = {"fo": str(refs), "remote_protocol": "file", "remote_options": {"asynchronous": True}, "target_options": {}}
+    options = {
+        "fo": str(refs),
+        "remote_protocol": "file",
+        "remote_options": {"asynchronous": True},
+        "target_options": {},
+    }
     assert_is_sample(xr.open_zarr("refmaker://", storage_options=options, chunks=None))
 
 
@@ -167,7 +172,9 @@ def test_many_keys_at_once(refs: Path) -> None:
         fs.cat(["time/9"])
 
 
-@pytest.mark.parametrize("key", ["air/0.0", "air/00.0.0", "air/x", "inner/0", "nowhere/0", "air/0.0.0/0", "zarr.json", "air/.zgroup"])
+@pytest.mark.parametrize(
+    "key", ["air/0.0", "air/00.0.0", "air/x", "inner/0", "nowhere/0", "air/0.0.0/0", "zarr.json", "air/.zgroup"]
+)
 def test_what_the_references_do_not_have_is_not_found(key: str, refs: Path) -> None:
     with pytest.raises(FileNotFoundError):
         fsspec.filesystem("refmaker", fo=str(refs)).cat_file(key)

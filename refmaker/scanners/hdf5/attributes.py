@@ -16,7 +16,11 @@ from h5py._objects import ObjectID
 from refmaker.errors import UnsupportedError
 from refmaker.model.attributes import JSON, attribute_json, text_of
 
-__all__ = ["ObjectAttributes", "object_address", "read_attributes", "reference_path"]
+__all__ = ["H5PY_ERRORS", "ObjectAttributes", "object_address", "read_attributes", "reference_path"]
+
+
+H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
+"""What h5py raises when HDF5 finds bytes broken (and MemoryError, which stays what it is)."""
 
 
 @dataclass(slots=True)
@@ -121,7 +125,12 @@ def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: boo
     """Return the attributes of an open object; one that cannot be read or expressed is listed in ``dropped``."""
     found = ObjectAttributes()
     name_attribute = None
-    for index in range(h5a.get_num_attrs(object_id)):
+    try:
+        count = h5a.get_num_attrs(object_id)
+    except H5PY_ERRORS as error:
+        found.dropped.append(("(all)", f"h5py cannot list them: {error}"))
+        return found
+    for index in range(count):
         name = f"number {index}"
         try:
             attribute = h5a.open(object_id, index=index)
@@ -142,7 +151,7 @@ def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: boo
             found.shown[name] = _json(value, file_id)
         except UnsupportedError as error:
             found.dropped.append((name, error.message))
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:  # what h5py raises on bad bytes
+        except H5PY_ERRORS as error:
             found.dropped.append((name, f"h5py cannot read it: {error}"))
     if found.is_scale and name_attribute is not None and "NAME" in found.shown:
         found.hidden["NAME"] = found.shown.pop("NAME")

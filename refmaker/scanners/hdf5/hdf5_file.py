@@ -1,5 +1,6 @@
 """One open HDF5 file: h5py's view of its objects beside our own view of its bytes."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,7 +8,7 @@ import h5py
 from h5py import h5d, h5f
 
 from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
-from refmaker.scanners.hdf5.attributes import object_address
+from refmaker.scanners.hdf5.attributes import H5PY_ERRORS, object_address
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
 from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
 from refmaker.scanners.hdf5.superblock import Superblock, read_superblock
@@ -17,8 +18,8 @@ from refmaker.source.location import OpenedFile
 
 __all__ = ["H5PY_ERRORS", "Hdf5File", "open_hdf5"]
 
-H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
-"""What h5py raises when HDF5 finds a file broken (and MemoryError, which stays what it is)."""
+_OTHER_DRIVER = re.compile(r"(family|multi) driver should be used")
+"""How libhdf5 says that a file is only a part of one."""
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
 
     Raises:
         BrokenFileError: HDF5 cannot open it.
+        UnsupportedError: it is a member of a family of files, or of a split file (code ``"driver"``).
     """
     superblock, why_not = None, ""
     try:
@@ -104,5 +106,13 @@ def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
     try:
         handle = h5py.File(BlockFile(opened.source), "r") if opened.path is None else _open_local(opened.path)
     except H5PY_ERRORS as error:
+        driver = _OTHER_DRIVER.search(str(error))
+        if driver:
+            raise UnsupportedError(
+                f"it is one of several files that HDF5's {driver[1]} driver keeps together, of which references can "
+                "name no single one; join them into one file first (h5repart, or h5repack with that driver)",
+                code="driver",
+                location=opened.url,
+            ) from error
         raise BrokenFileError(f"HDF5 cannot open it: {error}", location=opened.url) from error
     return Hdf5File(opened, handle, location_id, superblock, why_not)

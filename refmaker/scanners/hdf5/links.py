@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from h5py import h5, h5d, h5g, h5l, h5o, h5p
 from h5py._objects import ObjectID
 
-from refmaker.errors import RefmakerError, SourceError
+from refmaker.errors import BrokenFileError, RefmakerError, SourceError
 from refmaker.model.attributes import text_of
 from refmaker.model.keys import child_path
 from refmaker.scanners.hdf5.attributes import object_address
@@ -71,9 +71,13 @@ class _Walk:
 
     def run(self) -> Tree:
         main = self.files.main
-        root_id = h5g.open(main.id, b"/")
+        try:
+            root_id = h5g.open(main.id, b"/")
+            address = object_address(root_id)
+        except H5PY_ERRORS as error:
+            raise BrokenFileError(f"HDF5 cannot open the root group: {error}", location=main.opened.url) from error
         root = GroupNode(main, root_id, "")
-        self.groups[main.location_id, object_address(root_id)] = root
+        self.groups[main.location_id, address] = root
         self.descend(root)
         while self.soft:
             self.follow(*self.soft.pop(0))

@@ -1,5 +1,6 @@
 """One file, read twice: through its references and by h5py; and tables of cases that must read alike."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -133,10 +134,8 @@ def native_values(dataset: h5py.Dataset) -> Any:
     values = np.asarray(dataset[()])
     if h5py.check_string_dtype(dataset.dtype) and dataset.dtype.kind == "O":
         items = [item if isinstance(item, bytes) else item.encode() for item in values.ravel().tolist()]
-        try:
+        with contextlib.suppress(UnicodeDecodeError):
             items = [item.decode() for item in items]
-        except UnicodeDecodeError:
-            pass
         values = np.array([None, *items], object)[1:].reshape(dataset.shape)
     return values
 
