@@ -10,6 +10,7 @@ netCDF-C records it, with a checksum over it.
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,10 @@ import netCDF4
 import numpy as np
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from tests.scanners.netcdf3.packing import samples as classic_samples  # noqa: E402  found from the project's folder
+
 GOLDEN = HERE / "golden"
 
 
@@ -286,7 +291,20 @@ def odd(path: Path) -> None:
         file["beside"] = _values(5)
 
 
-SAMPLES: dict[str, Callable[[Path], None]] = {"ocean.nc": ocean, "lab.h5": lab, "odd.h5": odd}
+# -- netcdf3_*.nc: classic files packed by hand, each with one awkward thing -------------------------------------------
+def _bytes(data: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(data)
+
+    return write
+
+
+SAMPLES: dict[str, Callable[[Path], None]] = {
+    "ocean.nc": ocean,
+    "lab.h5": lab,
+    "odd.h5": odd,
+    **{name: _bytes(data) for name, data in classic_samples().items()},
+}
 
 
 def make(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from refmaker import ReferenceSet, VirtualGroup, inline_below, scan, write_references
 from refmaker.model.group import walk
 from tests.native import HIDDEN, hdf5_datasets, hdf5_values, json_of, netcdf_groups, netcdf_variables
-from tests.samples import LAB, OCEAN, SAMPLES, make
+from tests.samples import COMPARABLE, LAB, OCEAN, SAMPLES, make
 
 EVERYTHING = 1 << 30
 
@@ -94,7 +94,7 @@ def native_values(sample: Path) -> dict[str, Any]:
         return {path: hdf5_values(dataset) for path, dataset in hdf5_datasets(file) if dataset.shape is not None}
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", COMPARABLE, ids=lambda path: path.name)
 def test_every_dataset_is_accounted_for(sample: Path, written: Any) -> None:
     _, references = written[sample]
     states = {dataset.path: dataset.state for dataset in references.report.datasets}
@@ -105,7 +105,7 @@ def test_every_dataset_is_accounted_for(sample: Path, written: Any) -> None:
             assert states.keys() == {path for path, _ in hdf5_datasets(file)}
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", COMPARABLE, ids=lambda path: path.name)
 def test_values_are_what_the_native_library_reads(sample: Path, written: Any, door: Callable[[Path], Any]) -> None:
     document, references = written[sample]
     skipped = {dataset.path for dataset in references.report.skipped}
@@ -117,9 +117,7 @@ def test_values_are_what_the_native_library_reads(sample: Path, written: Any, do
 
 def test_only_what_cannot_be_expressed_is_skipped(written: Any) -> None:
     skipped = {s.name: {d.path: d.code for d in references.report.skipped} for s, (_, references) in written.items()}
-    assert skipped == {
-        "ocean.nc": {},
-        "lab.h5": {},
+    assert {name: reasons for name, reasons in skipped.items() if reasons} == {
         "odd.h5": {"compound_nested": "dtype", "longdouble": "dtype", "null": "null-dataspace", "ragged": "ragged"},
     }
 
@@ -200,7 +198,8 @@ def test_xarray_sees_what_it_sees_in_the_original(group: str, written: Any, door
         assert numeric_dtypes(got) == numeric_dtypes(want)
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+@pytest.mark.filterwarnings("ignore:variable .* has (multiple fill values|non-conforming)")
+@pytest.mark.parametrize("sample", COMPARABLE, ids=lambda path: path.name)
 def test_xarray_opens_every_group(sample: Path, written: Any, door: Callable[[Path], Any]) -> None:
     document, references = written[sample]
     groups = {path: node for path, node in walk(references.root) if isinstance(node, VirtualGroup)}
@@ -209,7 +208,7 @@ def test_xarray_opens_every_group(sample: Path, written: Any, door: Callable[[Pa
             assert set(opened.variables) == set(node.arrays), path
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("sample", COMPARABLE, ids=lambda path: path.name)
 def test_references_are_the_golden_ones(sample: Path) -> None:
     """An intended change: ``python sample_data/make.py --golden``, then read the difference."""
     assert make.golden_references(sample) == json.loads(make.golden_path(sample).read_text())
@@ -234,6 +233,8 @@ def test_samples_are_made_alike_again(tmp_path: Path) -> None:
         first, second = (np.frombuffer((folder / sample.name).read_bytes(), np.uint8) for folder in folders)
         assert first.size == second.size
         assert np.count_nonzero(first != second) <= (TIMESTAMP_BYTES if sample == OCEAN else 0), sample.name
+        if sample not in COMPARABLE:
+            continue
         again, kept = native_values(folders[0] / sample.name), native_values(sample)
         assert again.keys() == kept.keys()
         for path, values in kept.items():

@@ -25,10 +25,10 @@ def stored(draw: st.DrawFn, grids: st.SearchStrategy[tuple[int, ...]] = GRIDS) -
     rows = draw(st.lists(ROWS, min_size=size, max_size=size))
     columns = np.array([row[:3] for row in rows], np.uint64).reshape(-1, 3)
     at = 0
-    for row, given in zip(columns, rows, strict=True):
+    for row, drawn in zip(columns, rows, strict=True):
         if row[0] == INLINE:
-            row[1:] = at, len(given[3])
-        at += len(given[3])
+            row[1:] = at, len(drawn[3])
+        at += len(drawn[3])
     there = np.flatnonzero(columns[:, 0] != MISSING).astype(np.uint64)
     sparse = draw(st.booleans())
     location_id, offset, length = (columns[there] if sparse else columns).T.copy()
@@ -55,11 +55,8 @@ def grid_of_chunks(manifest: ChunkManifest) -> np.ndarray:
     said = np.empty(len(manifest), object)
     for position in range(len(manifest)):
         chunk = manifest.lookup(position)
-        said[position] = (
-            None if chunk is None else chunk.data or (chunk.location_id, chunk.offset * (not chunk.data), chunk.length)
-        )
-        if chunk is not None and chunk.data is not None:
-            said[position] = chunk.data
+        if chunk is not None:
+            said[position] = (chunk.location_id, chunk.offset, chunk.length) if chunk.data is None else chunk.data
     return said.reshape(manifest.grid_shape)
 
 

@@ -51,7 +51,7 @@ def test_keys_are_read_as_positions(case: tuple[list[int], list[tuple[int, ...]]
 @pytest.mark.parametrize(
     "key",
     ["", ".", "0", "0.", ".0", "0.0.0", "00.0", "0.01", "0.-1", "+0.0", "0.5", "3.0", "0 .0", "a.b", "0,0", "0.0\n0.0",
-     "٠.0", "0.99999999999999999999", "0x1.0", "1e0.0", "0.0 ", "0/0"],
+     "\u0660.0", "0.99999999999999999999", "0x1.0", "1e0.0", "0.0 ", "0/0"],
 )  # fmt: skip
 def test_what_is_no_key_of_the_grid_is_an_error(key: str) -> None:
     with pytest.raises(BrokenReferencesError):

@@ -75,11 +75,12 @@ def test_spellings_of_no_data_type_are_errors(spelled: Any) -> None:
 
 FILL_VALUES: list[tuple[str | np.dtype[Any], Any, Any]] = [
     ("<f4", None, None), ("<f4", np.float32(1.5), 1.5), ("<f8", np.float64("nan"), "NaN"),
-    (">f8", np.float64("inf"), "Infinity"), ("<f4", np.float32("-inf"), "-Infinity"), ("<i8", np.int64(-(2**63)), -(2**63)),
+    (">f8", np.float64("inf"), "Infinity"), ("<f4", np.float32("-inf"), "-Infinity"),
+    ("<i8", np.int64(-(2**63)), -(2**63)),
     ("<u8", np.uint64(2**64 - 1), 2**64 - 1), ("?", np.True_, True), ("<c8", np.complex64(1 - 2j), [1.0, -2.0]),
     ("<c16", complex(math.nan, math.inf), ["NaN", "Infinity"]), ("S4", np.bytes_(b"ab"), "YWI="), ("S4", b"", ""),
     ("<U3", np.str_("aé"), "aé"), ("V2", np.void(b"\0\1"), "AAE="), ("V3", b"\1", "AQAA"),
-    ("<M8[s]", np.datetime64(5, "s"), 5), ("<m8[ns]", np.timedelta64("NaT"), -(2**63)), ("O", "text", "text"),
+    ("<M8[s]", np.datetime64(5, "s"), 5), ("<m8[ns]", np.timedelta64("NaT", "ns"), -(2**63)), ("O", "text", "text"),
     (STRUCTURE, np.array((1, 2.0, b"ab"), STRUCTURE)[()], "AAAAAQAAAAAAAABAYWIA"),
 ]  # fmt: skip
 
@@ -171,7 +172,7 @@ def test_the_usual_pipeline_is_spelled_as_people_expect() -> None:
 def test_zarr_decodes_strings_of_variable_length(codec: str, values: list[Any], tmp_path: Path) -> None:
     text = np.array(values, object)
     file = RawFile()
-    whole = tuple([Codec(codec), ZLIB])
+    whole = (Codec(codec), ZLIB)
     chunk = np.empty(3, object)
     chunk[:] = text
     array = file.array(chunk, (3,), ("x",), codecs=whole)

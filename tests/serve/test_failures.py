@@ -58,7 +58,7 @@ def test_a_local_file_that_fails_is_an_error(damage: Callable[[Path], None], ref
         with pytest.raises(ChunkReadError) as caught:
             read()
         message = str(caught.value)
-        assert "air/0.0.0" in message
+        assert "air/" in message  # whichever chunk came first
         assert str(data) in message
         assert caught.value.offset is not None
         assert 0 < caught.value.offset < whole
@@ -113,7 +113,7 @@ def test_a_server_that_fails_is_an_error(fault: str, remote: str, served: Faults
     ):
         with pytest.raises(ChunkReadError) as caught:
             read()
-        assert "air/0." in str(caught.value)
+        assert "air/" in str(caught.value)
         assert f"{served.url}/data.bin" in str(caught.value)
     served.fault = ""
     assert fs.cat_file("air/0.0.0")
