@@ -18,7 +18,9 @@ from refmaker import __version__
 from refmaker.errors import BrokenFileError, OptionError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.source.base import ByteSource
+from refmaker.source.head import WithHead
 from refmaker.source.location import OpenedFile, open_file
+from refmaker.source.traced import Traced
 
 __all__ = ["SCANNERS", "ScanOptions", "Scanner", "detect", "scan", "source_file", "table"]
 
@@ -110,6 +112,9 @@ SCANNERS: tuple[Scanner, ...] = (
 """Our own scanners; HDF5 last, because looking for its superblock behind a user block costs reads."""
 
 HEAD_BYTES = 512
+"""Bytes that tell the format."""
+REMOTE_HEAD_BYTES = 64 << 10
+"""Bytes of the one request that a remote file costs to tell its format: headers mostly fit, so scanners ask no more."""
 
 
 @cache
@@ -134,12 +139,11 @@ def detect(file: OpenedFile, name: str | None = None) -> Scanner:
             if scanner.name == name:
                 return scanner
         raise OptionError(f"no scanner is called {name!r}; there are {known}")
-    source = file.source
-    head = source.read(0, min(HEAD_BYTES, source.size))
+    head = file.source.read(0, min(HEAD_BYTES, file.source.size))
     for scanner in scanners:
-        if scanner.claims(head, source):
+        if scanner.claims(head, file.source):
             return scanner
-    what = "it is empty" if not source.size else f"it starts with {head[:8]!r}"
+    what = f"it starts with {head[:8]!r}" if head else "it is empty"
     raise BrokenFileError(f"{what}: none of the known formats ({known})", location=file.url)
 
 
@@ -199,8 +203,15 @@ def scan(
     )
     started = time.perf_counter()
     file = open_file(url, storage_options)
+    traced = None if file.path is not None else Traced(file.source)
     try:
+        if traced is not None:
+            head = traced.read(0, min(REMOTE_HEAD_BYTES, traced.size))
+            file = replace(file, source=WithHead(traced, head))
         result = detect(file, format).load()(file, options)
     finally:
         file.source.close()
-    return replace(result, report=replace(result.report, seconds=time.perf_counter() - started))
+    report = replace(result.report, seconds=time.perf_counter() - started)
+    if traced is not None:
+        report = replace(report, requests=traced.requests, bytes_read=traced.bytes, rounds=traced.rounds)
+    return replace(result, report=report)

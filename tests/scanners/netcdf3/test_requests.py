@@ -1,7 +1,9 @@
 """What a scan asks of the store: one range, nearly always."""
 
+import fsspec
 import pytest
 
+import refmaker
 from refmaker.scanners.netcdf3 import scan
 from refmaker.scanners.registry import ScanOptions
 from refmaker.source.base import MemorySource
@@ -16,6 +18,13 @@ def test_an_ordinary_file_is_one_request(name: str) -> None:
     source = Traced(MemorySource(data))
     report = scan(OpenedFile("memory://it.nc", source), ScanOptions()).report
     assert (source.requests, source.rounds, source.bytes) == (1, 1, len(data))
+    assert (report.requests, report.rounds, report.bytes_read) == (1, 1, len(data))
+
+
+def test_a_remote_file_is_one_request_with_the_detection_of_its_format() -> None:
+    data = samples()["netcdf3_records.nc"]
+    fsspec.filesystem("memory").pipe_file("/requests/records.nc", data)
+    report = refmaker.scan("memory://requests/records.nc").report
     assert (report.requests, report.rounds, report.bytes_read) == (1, 1, len(data))
 
 
