@@ -19,6 +19,22 @@ uint8, and raises ``BrokenFileError`` for bytes that are not what the format say
 ``refmaker_hdf5_float``        floating-point numbers of any bit layout, as IEEE ones
 ``refmaker_hdf5_string``       fixed-length strings as numpy has them: NULs after the end
 ``refmaker_hdf5_compound``     compound elements without the gaps between their members
+``refmaker_tiff_packbits``     TIFF compression 32773
+``refmaker_tiff_lzw``          TIFF compression 5 (imagecodecs)
+``refmaker_tiff_ccitt``        TIFF compressions 2, 3 and 4: fax (imagecodecs)
+``refmaker_tiff_jpeg``         TIFF compression 7 with its tables (imagecodecs)
+``refmaker_tiff_jpeg2k``       TIFF compression 34712 (imagecodecs)
+``refmaker_tiff_jpegxl``       TIFF compression 50002 (imagecodecs)
+``refmaker_tiff_jpegxr``       TIFF compression 34934 (imagecodecs)
+``refmaker_tiff_webp``         TIFF compression 50001 (imagecodecs)
+``refmaker_tiff_png``          TIFF compression 34933 (imagecodecs)
+``refmaker_tiff_lerc``         TIFF compression 34887 (imagecodecs)
+``refmaker_tiff_predictor2``   TIFF predictor 2: differences along rows
+``refmaker_tiff_predictor3``   TIFF predictor 3: the same of floating-point numbers' bytes
+``refmaker_tiff_bitunpack``    samples of 1 to 32 bits, as whole integers
+``refmaker_tiff_fillorder``    bytes with their lowest bit first
+``refmaker_tiff_complexint``    complex integers as complex floats
+``refmaker_tiff_float24``      24-bit floats as 32-bit ones
 =============================  =====================================================================================
 
 Importing this package imports none of them: ``get_codec`` and the entry points ``numcodecs.codecs`` do, on use.
@@ -51,6 +67,22 @@ CODECS: dict[str, str] = {
     "refmaker_hdf5_zfp": "refmaker.codecs.hdf5_zfp:Hdf5Zfp",
     "refmaker_optional": "refmaker.codecs.optional:Optional",
     "refmaker_pad": "refmaker.codecs.pad:Pad",
+    "refmaker_tiff_bitunpack": "refmaker.codecs.tiff_bitunpack:TiffBitUnpack",
+    "refmaker_tiff_ccitt": "refmaker.codecs.tiff_ccitt:TiffCcitt",
+    "refmaker_tiff_complexint": "refmaker.codecs.tiff_complexint:TiffComplexInt",
+    "refmaker_tiff_fillorder": "refmaker.codecs.tiff_fillorder:TiffFillOrder",
+    "refmaker_tiff_float24": "refmaker.codecs.tiff_float24:TiffFloat24",
+    "refmaker_tiff_jpeg": "refmaker.codecs.tiff_jpeg:TiffJpeg",
+    "refmaker_tiff_jpeg2k": "refmaker.codecs.tiff_jpeg2k:TiffJpeg2k",
+    "refmaker_tiff_jpegxl": "refmaker.codecs.tiff_jpegxl:TiffJpegXl",
+    "refmaker_tiff_jpegxr": "refmaker.codecs.tiff_jpegxr:TiffJpegXr",
+    "refmaker_tiff_lerc": "refmaker.codecs.tiff_lerc:TiffLerc",
+    "refmaker_tiff_lzw": "refmaker.codecs.tiff_lzw:TiffLzw",
+    "refmaker_tiff_packbits": "refmaker.codecs.tiff_packbits:TiffPackBits",
+    "refmaker_tiff_png": "refmaker.codecs.tiff_png:TiffPng",
+    "refmaker_tiff_predictor2": "refmaker.codecs.tiff_predictor2:TiffPredictor2",
+    "refmaker_tiff_predictor3": "refmaker.codecs.tiff_predictor3:TiffPredictor3",
+    "refmaker_tiff_webp": "refmaker.codecs.tiff_webp:TiffWebp",
 }
 """Codec id -> ``module:class``: what the entry points in pyproject.toml repeat."""
 

@@ -18,6 +18,13 @@ MOST_EXPANSION = 8192
 
 Measured: 1777."""
 
+FILLERS = (b"\xff", b"\0")
+"""What is put behind a stream, because past the end of a cut one libaec gives uninitialised memory.
+
+Ones are blocks of raw samples. But libaec decodes ahead of what is asked for, and the unused bits of an entropy-coded
+stream's last byte with ones behind them can be a block that it refuses; zeros are a code that never ends.
+"""
+
 SLACK = 4096
 """More than a block of the longest samples and its head take, in bytes."""
 
@@ -60,22 +67,18 @@ class Hdf5Szip(BytesCodec):
             raise TruncatedFileError(f"{self.codec_id}: {data.size} bytes cannot hold {nbytes}")
         if not nbytes:
             return np.empty(0, np.uint8)
-        # past the end of a cut stream libaec gives uninitialised memory: let it find blocks of raw samples there
-        stream = data[PREFIX:].tobytes() + b"\xff" * (2 * nbytes + SLACK)
-        try:
-            decoded = as_u8(
-                imagecodecs.szip_decode(
-                    stream,
-                    self.options_mask,
-                    self.pixels_per_block,
-                    self.bits_per_pixel,
-                    self.pixels_per_scanline,
-                    header=False,
-                    out=nbytes,
-                )
-            )
-        except DECODER_ERRORS as error:
-            raise BrokenFileError(f"{self.codec_id}: {error}") from error
+        parameters = (self.options_mask, self.pixels_per_block, self.bits_per_pixel, self.pixels_per_scanline)
+        problem: Exception | None = None
+        for filler in FILLERS:
+            stream = data[PREFIX:].tobytes() + filler * (2 * nbytes + SLACK)
+            try:
+                decoded = as_u8(imagecodecs.szip_decode(stream, *parameters, header=False, out=nbytes))
+            except DECODER_ERRORS as error:
+                problem = error
+                continue
+            break
+        else:
+            raise BrokenFileError(f"{self.codec_id}: {problem}") from problem
         if decoded.size != nbytes:
             raise TruncatedFileError(f"{self.codec_id}: {decoded.size} bytes decoded, {nbytes} expected")
         return decoded

@@ -21,7 +21,7 @@ def text_of(value: bytes | str) -> str:
     """Return text: UTF-8 where it is UTF-8, else Latin-1; surrogate escapes (h5py's) are undone first."""
     if isinstance(value, str):
         if not any("\ud800" <= character <= "\udfff" for character in value):
-            return value
+            return str(value)
         value = value.encode("utf-8", "surrogateescape")
     try:
         return value.decode("utf-8")

@@ -107,5 +107,5 @@ def _checked(
     for name, value in found.items():
         absurd = fields[name] is COUNT and not (isinstance(value, int) and 0 <= value < 1 << 63)
         if absurd or not isinstance(value, fields[name]) or isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r:.100}")  # noqa: TRY004
+            raise ValueError(f"{name} is {value!r:.100}")
     return found

@@ -7,6 +7,8 @@ for that. FileNotFoundError means that the references say "no such chunk", and o
 
 import errno
 import io
+import json
+import os
 import uuid
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -57,7 +59,7 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     def __init__(
         self,
-        fo: str | Mapping[str, Any] | ReferenceSet | None = None,
+        fo: str | os.PathLike[str] | Mapping[str, Any] | ReferenceSet | None = None,
         target_protocol: str | None = None,
         target_options: Mapping[str, Any] | None = None,
         remote_protocol: str | None = None,
@@ -73,6 +75,8 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
         for protocol, options in (storage_options or {}).items():
             self._source_options[protocol] = {**self._source_options.get(protocol, {}), **options}
         self._options_for = by_protocol(self._source_options)
+        if isinstance(fo, os.PathLike):
+            fo = os.fspath(fo)
         self._token = None if isinstance(fo, str) else uuid.uuid4().hex
         self._in_memory = fo if isinstance(fo, ReferenceSet) else None
         self._catalog = Catalog(self._loaded(fo, target_protocol, target_options or {}))
@@ -186,17 +190,12 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
         """Return the arguments as JSON can have them (zarr 3.1 copies filesystems that way)."""
-        given = self.storage_args, self.storage_options
-        if self._in_memory is not None:
-            import ujson
-
-            document = ujson.loads(b"".join(json_text(self._in_memory)))
-            self.storage_args, self.storage_options = (), {**self.storage_options, "fo": document}
-        try:
+        if self._in_memory is None:
             arguments: dict[str, Any] = super().to_dict(include_password=include_password)
-        finally:
-            self.storage_args, self.storage_options = given
-        return arguments
+            return arguments
+        document = json.loads(b"".join(json_text(self._in_memory)))
+        kind = f"{type(self).__module__}:{type(self).__name__}"
+        return {**self.storage_options, "cls": kind, "protocol": PROTOCOL, "args": [], "fo": document}
 
     # -- writing is refused --------------------------------------------------------------------------------------
     def _refuse_writing(self, path: Any, *_: Any, **__: Any) -> NoReturn:

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5a, h5g, h5r, h5s, h5t
+from h5py import h5, h5a, h5g, h5p, h5r, h5s, h5t
 from h5py._objects import ObjectID
 
 from refmaker.errors import UnsupportedError
@@ -86,6 +86,9 @@ _BOOKKEEPING: dict[bytes, Callable[[h5a.AttrID], bool]] = {
 }
 """Name -> whether an attribute of that name has the bookkeeping form. ``NAME`` is hidden beside a hidden CLASS."""
 
+READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError)
+"""What h5py raises on bad bytes."""
+
 _MEMORY_TYPES: dict[bytes, tuple[np.dtype[Any], h5t.TypeID]] = {}
 _CACHE_SIZE = 512
 
@@ -119,6 +122,12 @@ def _read(attribute: h5a.AttrID) -> Any:
     if value.size:
         attribute.read(value, memory)
     return value
+
+
+def _order(object_id: ObjectID) -> int:
+    """Return the index that lists attributes as they were created, or by name where the object does not keep that."""
+    kept = object_id.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
+    return int(h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME)
 
 
 def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: bool = False) -> ObjectAttributes:
@@ -171,8 +180,6 @@ def _json(value: Any, file_id: ObjectID) -> JSON:
         return "" if value.dtype.kind in "SUO" else []
     if value.dtype.kind == "O" or value.dtype.hasobject:
         return _plain_objects(value, file_id)
-    if value.dtype.kind == "V" and value.dtype.names is None:
-        return attribute_json(value)
     return attribute_json(value)
 
 
@@ -183,7 +190,11 @@ def _plain_objects(value: Any, file_id: ObjectID) -> JSON:
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         if value.size == 1:
             return _plain_objects(value.reshape(-1)[0], file_id)
-        return [_plain_objects(element, file_id) for element in value]
+        rows = [_plain_objects(element, file_id) for element in value]
+        return [  # a ragged row of one element is still a row
+            [row] if isinstance(element, np.ndarray) and element.size == 1 else row
+            for element, row in zip(value, rows, strict=True)
+        ]
     if isinstance(value, np.void) and value.dtype.names:
         return {name: _plain_objects(value[name], file_id) for name in value.dtype.names}
     return attribute_json(value)

@@ -153,7 +153,9 @@ def _enumeration(type_id: h5t.TypeID) -> ElementType:
     ]
     meanings = " ".join(name.replace(" ", "_") for name, _ in members)
     flags: dict[str, JSON] = {"flag_values": [value for _, value in members], "flag_meanings": meanings}
-    return ElementType(base.dtype, base.stored_nbytes, decode=base.decode, attributes=flags if members else {})
+    return ElementType(
+        base.dtype, base.stored_nbytes, fixups=base.fixups, decode=base.decode, attributes=flags if members else {}
+    )
 
 
 _PADDING = {h5t.STR_NULLTERM: "null-term", h5t.STR_NULLPAD: None, h5t.STR_SPACEPAD: "space"}

@@ -84,7 +84,18 @@ def _bitshuffle(message: _Message) -> tuple[Codec, ...]:
 
 def _sized(codec_id: str, value: int) -> Callable[[_Message], tuple[Codec, ...]]:
     """A codec that must know how many bytes come out: those the filter got, or else what it noted of them."""
-    return lambda message: (Codec(codec_id, {"nbytes": message.nbytes or message.value(value, 0)}),)
+
+    def convert(message: _Message) -> tuple[Codec, ...]:
+        nbytes = message.nbytes or message.value(value, 0)
+        if not nbytes:
+            raise UnsupportedError(
+                f"filter {message.id} ({message.name}) behind one of unknown output: nothing tells how many bytes it "
+                "decodes to",
+                code="filter",
+            )
+        return (Codec(codec_id, {"nbytes": nbytes}),)
+
+    return convert
 
 
 def _verbatim(codec_id: str) -> Callable[[_Message], tuple[Codec, ...]]:

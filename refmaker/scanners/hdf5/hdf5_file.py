@@ -1,6 +1,5 @@
 """One open HDF5 file: h5py's view of its objects beside our own view of its bytes."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +17,10 @@ from refmaker.source.location import OpenedFile
 
 __all__ = ["H5PY_ERRORS", "Hdf5File", "open_hdf5"]
 
-_OTHER_DRIVER = re.compile(r"(family|multi) driver should be used")
-"""How libhdf5 says that a file is only a part of one."""
+_OTHER_DRIVERS = {b"NCSAfami": "family", b"NCSAmult": "multi or split"}
+"""Names in the driver information (block or message) of a file that is only a part of one."""
+_HEAD_BYTES = 64 << 10
+"""Where driver information stands, in any file that the library wrote."""
 
 
 @dataclass(slots=True)
@@ -106,13 +107,14 @@ def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
     try:
         handle = h5py.File(BlockFile(opened.source), "r") if opened.path is None else _open_local(opened.path)
     except H5PY_ERRORS as error:
-        driver = _OTHER_DRIVER.search(str(error))
-        if driver:
-            raise UnsupportedError(
-                f"it is one of several files that HDF5's {driver[1]} driver keeps together, of which references can "
-                "name no single one; join them into one file first (h5repart, or h5repack with that driver)",
-                code="driver",
-                location=opened.url,
-            ) from error
+        head = opened.source.read(0, min(_HEAD_BYTES, opened.source.size))
+        for name, driver in _OTHER_DRIVERS.items():
+            if name in head:
+                raise UnsupportedError(
+                    f"it is one of several files that HDF5's {driver} driver keeps together, and none alone can be "
+                    "read; join them into one file first (h5repart for families, h5repack else)",
+                    code="driver",
+                    location=opened.url,
+                ) from error
         raise BrokenFileError(f"HDF5 cannot open it: {error}", location=opened.url) from error
     return Hdf5File(opened, handle, location_id, superblock, why_not)

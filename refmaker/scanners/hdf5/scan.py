@@ -91,8 +91,10 @@ class _Scan:
     def left_out(self, path: str, code: str, reason: str) -> None:
         """Record that an object is skipped, or raise, as the options say."""
         if self.options.on_unsupported == "raise":
-            kind = BrokenFileError if code == "broken" else UnsupportedError
-            raise kind(f"{reason}; on_unsupported='skip' leaves it out", location=self.files.main.opened.url, path=path)
+            message, location = f"{reason}; on_unsupported='skip' leaves it out", self.files.main.opened.url
+            if code == "broken":
+                raise BrokenFileError(message, location=location, path=path)
+            raise UnsupportedError(message, code=code, location=location, path=path)
         self.skipped.append(DatasetReport(path, DatasetState.SKIPPED, code, reason))
 
     # -- attributes ----------------------------------------------------------------------------------------------

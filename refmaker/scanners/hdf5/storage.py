@@ -159,13 +159,11 @@ def _chunked(dataset: Dataset) -> Stored:
         return absent(dataset, chunk_shape)
     chunk_nbytes = math.prod(chunk_shape) * dataset.element.stored_nbytes
     filtered = dataset.properties.get_nfilters() > 0
-    index, edges_unfiltered, notes = _chunk_index(dataset, own_chunk, grid, filtered=filtered)
+    index, unfiltered, notes = _chunk_index(dataset, own_chunk, grid, filtered=filtered)
     check_inside(dataset, index.offset, index.length)
     if not index.position.size:
         return Stored(chunk_shape, ChunkManifest.empty(full_grid), _codecs_if_known(dataset, chunk_nbytes), notes=notes)
-    mask = index.filter_mask
-    if edges_unfiltered:
-        mask = np.where(_partial(index.position, dataset.space, own_chunk, grid), np.uint32(0xFFFF_FFFF), mask)
+    mask = np.where(unfiltered, np.uint32(0xFFFF_FFFF), index.filter_mask)
     steps = filter_steps(dataset.properties, dataset.element.dtype, chunk_nbytes)
     pipeline = pipeline_for(steps, mask, index.length, chunk_nbytes)
     if not pipeline.codecs and (index.length != chunk_nbytes).any():
@@ -200,22 +198,31 @@ def _codecs_if_known(dataset: Dataset, chunk_nbytes: int) -> tuple[Codec, ...]:
 
 def _chunk_index(
     dataset: Dataset, chunk_shape: tuple[int, ...], grid: tuple[int, ...], *, filtered: bool
-) -> tuple[ChunkIndex, bool, list[tuple[str, str]]]:
-    """Return (index, whether partial edge chunks are unfiltered, notes), by our own reader or else the library's.
+) -> tuple[ChunkIndex, npt.NDArray[np.bool_], list[tuple[str, str]]]:
+    """Return (index, which chunks skip all filters without a mask, notes), by our own reader or else the library's.
 
-    Ours is built for many chunks; listing a few is cheaper by the library, where nothing depends on the layout message.
+    Raises:
+        UnsupportedError: only the library reads the object header, and it does not tell whether edge chunks, which
+            have the unfiltered size, are filtered.
     """
-    whole_chunks = all(n % chunk == 0 for n, chunk in zip(dataset.space, chunk_shape, strict=True))
-    if math.prod(grid) <= FEW_CHUNKS and None not in dataset.maxshape[1:] and (whole_chunks or not filtered):
-        return iterate_chunks(dataset.id, chunk_shape, grid), False, []
+    notes: list[tuple[str, str]] = []
+    layout = None
     try:
         layout = dataset.file.layout(dataset.id)
         index = dataset.file.chunk_index(layout, dataset.space, dataset.maxshape, filtered=filtered)
     except RefmakerError as error:
-        found = iterate_chunks(dataset.id, chunk_shape, grid)
-        note = ("slow-index", f"chunk index read by HDF5's own iteration: {error.message}")
-        return found, False, [note]
-    return index, filtered and layout.partial_chunks_unfiltered, []
+        index = iterate_chunks(dataset.id, chunk_shape, grid)
+        notes = [("slow-index", f"chunk index read by HDF5's own iteration: {error.message}")]
+    none = np.zeros(index.position.shape, bool)
+    if not filtered or (layout is not None and not layout.partial_chunks_unfiltered):
+        return index, none, notes
+    partial = _partial(index.position, dataset.space, chunk_shape, grid)
+    if layout is not None:
+        return index, partial, notes
+    nbytes = math.prod(chunk_shape) * dataset.id.get_type().get_size()
+    if (index.length[partial] == nbytes).any():
+        raise UnsupportedError("HDF5 does not tell whether partial edge chunks are filtered", code="chunk-index")
+    return index, none, notes
 
 
 def _partial(
