@@ -109,7 +109,23 @@ class MissingDependencyError(UnsupportedError):
 
 
 class ConflictError(RefmakerError):
-    """Inputs that cannot be combined; the message lists all conflicts."""
+    """Inputs that cannot be combined; the message lists all conflicts.
+
+    Attributes:
+        conflicts: one sentence for each.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        conflicts: tuple[str, ...] = (),
+        location: str | None = None,
+        path: str | None = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message, location=location, path=path, offset=offset)
+        self.conflicts = conflicts
 
 
 class StaleSourceError(RefmakerError):

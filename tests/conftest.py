@@ -1,46 +1,70 @@
-"""Every reference document that any test writes is held against the schema."""
+"""Every reference document that any test writes is held against its schema."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+import referencing
 
 from refmaker.references import publish as publishing
-from tests.servers import served
+from refmaker.references import publish_folder as publishing_folder
+from refmaker.references.compression import decompressed
+from tests.servers import s3, served
 
-__all__ = ["served"]
+__all__ = ["s3", "served"]
 
-SCHEMAS = Path(__file__).parents[1] / "schemas"
+SCHEMAS = {path.name: json.loads(path.read_text()) for path in (Path(__file__).parents[1] / "schemas").iterdir()}
+REGISTRY: Any = referencing.Registry().with_contents(
+    (schema["$id"], schema) for schema in SCHEMAS.values() if "$id" in schema
+)
 WHOLE_BELOW = 2_000_000
 """Bytes of a document up to which every reference is checked; of larger ones, every n-th."""
 SAMPLED = 2_000
+DOCUMENTS = {".zmetadata": "parquet-metadata-v1.schema.json", "refmaker.json": "parquet-index-v1.schema.json"}
+"""What the JSON files of a directory of references are held against."""
+
+
+def validate(content: Any, schema: str) -> None:
+    jsonschema.Draft202012Validator(SCHEMAS[schema], registry=REGISTRY).validate(content)
 
 
 def check_references(document: Path) -> None:
     """Fail unless a file of references is strict JSON and what their schema says; other files pass."""
-    content = json.loads(document.read_bytes(), parse_constant=pytest.fail)
+    data = decompressed(document.read_bytes(), None)
+    content = json.loads(data, parse_constant=pytest.fail)
     if "refs" not in content:
         return
-    if document.stat().st_size > WHOLE_BELOW:
+    if len(data) > WHOLE_BELOW:
         keys = list(content["refs"])
         chosen = {key: content["refs"][key] for key in keys[:: len(keys) // SAMPLED or 1]}
-        root = {key: content["refs"][key] for key in (".zmetadata", ".zgroup", ".zattrs")}
-        content["refs"] = {**root, **chosen}
-    schema = json.loads((SCHEMAS / "references-v1.schema.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(content)
+        roots = (".zmetadata", ".zgroup", ".zattrs", "zarr.json")
+        content["refs"] = {**{key: content["refs"][key] for key in roots if key in content["refs"]}, **chosen}
+    validate(content, "references-v1.schema.json")
+
+
+def check_folder(folder: Path) -> None:
+    """Fail unless the JSON files of a directory of references are what their schemas say."""
+    for name, schema in DOCUMENTS.items():
+        validate(json.loads((folder / name).read_bytes()), schema)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _documents_are_valid() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        rename = publishing._rename
+        rename, replace = publishing._rename, publishing_folder._replace
 
         def checked(temporary: Path, final: Path) -> None:
-            if final.suffix == ".json":
+            if final.name.endswith((".json", ".json.gz", ".json.zst")):
                 check_references(temporary)
             rename(temporary, final)
 
+        def checked_folder(new: Path, final: Path, aside: Path) -> None:
+            check_folder(new)
+            replace(new, final, aside)
+
         patch.setattr(publishing, "_rename", checked)
+        patch.setattr(publishing_folder, "_replace", checked_folder)
         yield

@@ -13,13 +13,16 @@ HIDDEN = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS
 
 
 def netcdf_variables(path: Path) -> Iterator[tuple[str, netCDF4.Variable]]:
-    """Yield (path, variable) of every variable of every group, unmasked, unscaled, characters left apart."""
-    file = netCDF4.Dataset(path)
-    file.set_auto_maskandscale(False)
-    file.set_auto_chartostring(False)
-    for prefix, group in netcdf_groups(file):
-        for name, variable in group.variables.items():
-            yield f"{prefix}{name}", variable
+    """Yield (path, variable) of every variable of every group, unmasked, unscaled, characters left apart.
+
+    The file closes with the last: left to the garbage collector, which runs in any thread, netCDF-C may crash.
+    """
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_maskandscale(False)
+        file.set_auto_chartostring(False)
+        for prefix, group in netcdf_groups(file):
+            for name, variable in group.variables.items():
+                yield f"{prefix}{name}", variable
 
 
 def netcdf_groups(group: netCDF4.Dataset, prefix: str = "") -> Iterator[tuple[str, netCDF4.Dataset]]:

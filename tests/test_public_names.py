@@ -18,6 +18,10 @@ PUBLIC = [
     "Codec",
     "ConflictError",
     "DatasetState",
+    "FromAttribute",
+    "FromName",
+    "FromPosition",
+    "FromValues",
     "MissingDependencyError",
     "OptionError",
     "ReferenceSet",
@@ -31,9 +35,12 @@ PUBLIC = [
     "VirtualArray",
     "VirtualGroup",
     "__version__",
+    "combine",
+    "index",
     "inline_below",
     "open_references",
     "scan",
+    "scan_many",
     "write_references",
 ]
 HEAVY = {

@@ -13,7 +13,14 @@ from refmaker.cli.failures import ExitCode, Failure, Settings, attempt, debug_op
 
 __all__ = ["main", "root", "run"]
 
-VERBS = {"scan": "refmaker.cli.scan:scan_command", "info": "refmaker.cli.info:info_command"}
+VERBS = {
+    "scan": "refmaker.cli.scan:scan_command",
+    "combine": "refmaker.cli.combine:combine_command",
+    "index": "refmaker.cli.index:index_command",
+    "status": "refmaker.cli.status:status_command",
+    "convert": "refmaker.cli.convert:convert_command",
+    "info": "refmaker.cli.info:info_command",
+}
 """Verb -> ``module:command``, imported when the verb or the help is asked for."""
 
 

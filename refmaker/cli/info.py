@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from refmaker.model.array import VirtualArray
     from refmaker.model.reference_set import ReferenceSet
 
-__all__ = ["info_command"]
+__all__ = ["info_command", "inspect", "tree"]
 
 MOST_SOURCES = 20
 """Sources that the text lists; ``--json`` lists all."""
@@ -132,7 +132,7 @@ def lines(info: Info) -> Iterator[str]:
         f"{bytes_text(info.inlined_bytes)} inlined"
     )
     yield ""
-    yield from _tree(info)
+    yield from tree(info)
     yield ""
     yield from _sources(info)
 
@@ -140,7 +140,8 @@ def lines(info: Info) -> Iterator[str]:
 TREE_HEAD = ("array", "type", "dimensions", "chunk shape", "chunks", "stored", "codecs")
 
 
-def _tree(info: Info) -> Iterator[str]:
+def tree(info: Info) -> Iterator[str]:
+    """Yield the tree of groups and arrays as text, a row an array."""
     arrays = {array.path: array for array in info.arrays}
     below: dict[str, list[str]] = {}
     for path in sorted((*info.groups, *arrays)):

@@ -11,7 +11,7 @@ import click
 
 from refmaker.source.location import local_path
 
-__all__ = ["BYTE_SIZE", "Job", "identity", "plan", "storage_option"]
+__all__ = ["BYTE_SIZE", "Job", "identity", "plan", "storage_option", "zarr_format_option"]
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -53,9 +53,21 @@ storage_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=_storage_options,
-    help="For the fsspec filesystem, repeatable; VALUE is read as JSON where it is JSON (anon=true), else as text.",
+    help="For the fsspec filesystem, repeatable; VALUE is read as JSON where it is JSON (anon=true), else as text. "
+    "By protocol, where there are several: s3='{\"anon\": true}'.",
 )
 """``--storage-option anon=true``: a dict in ``storage_options``, or None."""
+
+
+zarr_format_option = click.option(
+    "--zarr-format",
+    type=click.Choice(["2", "3"]),
+    default="2",
+    show_default=True,
+    callback=lambda _, __, text: int(text),
+    help="Zarr version of the metadata: 2 opens everywhere; 3 in JSON only.",
+)
+"""``--zarr-format 3``: an int."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,11 @@ def plan(files: Sequence[str], output: str) -> list[Job]:
     Raises:
         click.UsageError: several files for one output, two for the same one, or an output that is an input.
     """
-    into = output.endswith("/") or os.path.isdir(output)  # noqa: PTH112  it may be a URL
+    known = _suffixes()
+    into = output.endswith("/") or (os.path.isdir(output) and not output.endswith(known))  # noqa: PTH112  maybe a URL
     if len(files) > 1 and not into:
         raise click.UsageError(f"{len(files)} files need a directory to write to: -o {output}/")
-    if not (into or output.endswith(known := _suffixes())):
+    if not (into or output.endswith(known)):
         raise click.UsageError(f"{output} ends neither in {' nor '.join(known)} nor, for a directory, in /")
     jobs = [Job(file, f"{output.rstrip('/')}/{_stem(file)}.json" if into else output) for file in files]
     writers: dict[str, str] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from refmaker import __version__
 from refmaker.cli.failures import ExitCode, Failure
 from refmaker.cli.options import Job
-from refmaker.cli.text import aligned, counted, shown
+from refmaker.cli.text import aligned, bytes_text, counted, shown
 from refmaker.model.reference_set import DatasetReport, DatasetState, ScanReport
 
 __all__ = ["Outcome", "exit_code", "report_json", "summary", "write_report"]
@@ -62,15 +62,26 @@ def summary(outcomes: Sequence[Outcome], *, verbose: bool) -> Iterator[str]:
 
 def _table(done: Sequence[tuple[Job, ScanReport]]) -> Iterator[str]:
     states = list(DatasetState)
-    rows = [["file", "datasets", *states, "notes", "seconds", "references"]]
+    remote = any(report.misses is not None for _, report in done)
+    costs = ["requests", "bytes", "rounds", "misses"] if remote else []
+    rows = [["file", "datasets", *states, "notes", *costs, "seconds", "references"]]
     counts = [[len(report.datasets), *map(report.count, states), len(report.notes)] for _, report in done]
     for (job, report), row in zip(done, counts, strict=True):
         seconds = "" if report.seconds is None else f"{report.seconds:.2f}"
-        rows.append([shown(job.file), *map(str, row), seconds, shown(job.output)])
+        cost = _cost(report) if remote else []
+        rows.append([shown(job.file), *map(str, row), *cost, seconds, shown(job.output)])
     if len(done) > 1:
         totals = [sum(column) for column in zip(*counts, strict=True)]
-        rows.append([counted(len(done), "file"), *map(str, totals), "", ""])
-    yield from aligned(rows, "<" + ">" * (len(states) + 3) + "<")
+        rows.append([counted(len(done), "file"), *map(str, totals), *[""] * len(costs), "", ""])
+    yield from aligned(rows, "<" + ">" * (len(states) + len(costs) + 3) + "<")
+
+
+def _cost(report: ScanReport) -> list[str]:
+    """Return the cells that say what reading a remote file took; empty ones for a local file."""
+    if report.misses is None:
+        return [""] * 4
+    size = "" if report.bytes_read is None else bytes_text(report.bytes_read)
+    return [str(report.requests), size, str(report.rounds), str(report.misses)]
 
 
 def report_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -107,6 +118,7 @@ def _file_json(outcome: Outcome) -> dict[str, Any]:
         "requests": result.requests,
         "bytes_read": result.bytes_read,
         "rounds": result.rounds,
+        "misses": result.misses,
         "seconds": result.seconds,
     }
 

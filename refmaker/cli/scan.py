@@ -1,18 +1,25 @@
 """``refmaker scan``: files to reference documents, every dataset accounted for."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from refmaker.cli.failures import ExitCode, Failure, Settings, attempt, debug_option
-from refmaker.cli.options import BYTE_SIZE, Job, identity, plan, storage_option
+from refmaker.cli.options import BYTE_SIZE, Job, identity, plan, storage_option, zarr_format_option
+from refmaker.cli.relative import check_below, folder_of
 from refmaker.cli.report import Outcome, exit_code, summary, write_report
 from refmaker.cli.text import followed
-from refmaker.errors import OptionError
+from refmaker.errors import RefmakerError
 from refmaker.model.reference_set import ReferenceSet, ScanReport
 from refmaker.source.location import local_path
+
+if TYPE_CHECKING:
+    from refmaker.scanners.many import ScanMany
 
 __all__ = ["scan_command"]
 
@@ -33,7 +40,8 @@ def _known_format(_: click.Context, __: click.Parameter, name: str | None) -> st
     "--output",
     required=True,
     metavar="OUT",
-    help="Reference document to write, or a directory (DIR/) that gets one <name>.json for each FILE.",
+    help="References to write (.json, .json.gz, .json.zst, .parq), or a directory (DIR/) that gets one <name>.json for "
+    "each FILE.",
 )
 @click.option(
     "--inline-below", type=BYTE_SIZE, default=0, metavar="SIZE", help="Store chunks smaller than SIZE in the document."
@@ -55,10 +63,37 @@ def _known_format(_: click.Context, __: click.Parameter, name: str | None) -> st
 @click.option(
     "--chunk-bytes", type=BYTE_SIZE, metavar="SIZE", help="Cut contiguous data into chunks of about this size."
 )
+@click.option("--series", type=int, multiple=True, metavar="N", help="TIFF: only this series, from 0; repeatable.")
+@click.option(
+    "--level",
+    "levels",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="TIFF: only this resolution, 0 the largest; repeatable.",
+)
+@click.option(
+    "--geo",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    show_default=True,
+    help="TIFF: make map coordinates of GeoTIFF tags.",
+)
 @click.option(
     "--relative", is_flag=True, help="Write locations relative to the document, which must lie above the files."
 )
+@zarr_format_option
 @storage_option
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=128, show_default=True, help="Requests in flight, over all FILEs."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Times a request is made again after it failed for a passing reason.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List notes (dropped attributes, slow indexes), not only counts.")
 @debug_option
 @click.pass_obj
@@ -72,6 +107,7 @@ def scan_command(
     on_unsupported: Literal["raise", "skip"],
     inline_below: int,
     relative: bool,
+    zarr_format: int,
     verbose: bool,
     storage_options: dict[str, Any] | None,
     **options: Any,
@@ -86,16 +122,21 @@ def scan_command(
     def scan_one(job: Job) -> Outcome:
         def work() -> ScanReport:
             from refmaker import inline_below as inlined
-            from refmaker import scan, write_references
+            from refmaker import write_references
 
-            found = scan(job.file, on_unsupported=on_unsupported, storage_options=storage_options, **options)
+            found = scan_next()
             if relative:
-                _check_below(found, _folder(job.output))
+                check_below(found, folder_of(job.output))
             if inline_below:
                 found = inlined(found, inline_below, storage_options)
             if output.endswith("/"):
                 _make_parent(job.output)
-            write_references(found, job.output, relative_to=_folder(job.output) if relative else None)
+            write_references(
+                found,
+                job.output,
+                relative_to=folder_of(job.output) if relative else None,
+                zarr_format=zarr_format,
+            )
             return found.report
 
         result = attempt(work, settings)
@@ -103,7 +144,9 @@ def scan_command(
             job, _told(result, job, hint=on_unsupported == "raise") if isinstance(result, Failure) else result
         )
 
-    outcomes = followed(jobs, scan_one, label=lambda job: job.file)
+    options |= {"on_unsupported": on_unsupported, "storage_options": storage_options}
+    with _scanning([job.file for job in jobs], options) as scan_next:
+        outcomes = followed(jobs, scan_one, label=lambda job: job.file)
     for line in summary(outcomes, verbose=verbose):
         click.echo(line)
     failures = [outcome.result for outcome in outcomes if isinstance(outcome.result, Failure)]
@@ -120,6 +163,29 @@ def scan_command(
     return code
 
 
+@contextmanager
+def _scanning(files: Sequence[str], options: dict[str, Any]) -> Iterator[Callable[[], ReferenceSet]]:
+    """Give a function that returns the references of each file in turn, or raises what went wrong with it."""
+
+    @cache
+    def results() -> "ScanMany":
+        from refmaker import scan_many
+
+        return scan_many(files, **options)
+
+    def scan_next() -> ReferenceSet:
+        found = next(results())
+        if isinstance(found, RefmakerError):
+            raise found
+        return found
+
+    try:
+        yield scan_next
+    finally:
+        if results.cache_info().currsize:
+            results().close()
+
+
 def _told(failure: Failure, job: Job, *, hint: bool) -> Failure:
     """Return the failure with what its message lacks here: the file it is about, or the way out."""
     if failure.kind in {"system", "internal"}:
@@ -127,24 +193,6 @@ def _told(failure: Failure, job: Job, *, hint: bool) -> Failure:
     if hint and failure.code and failure.path:
         return replace(failure, message=f"{failure.message} (--on-unsupported skip leaves it out and reports it)")
     return failure
-
-
-def _folder(output: str) -> str:
-    """Return the directory that holds a document (a path or URL)."""
-    return output.rpartition("/")[0] or ("/" if output.startswith("/") else ".")
-
-
-def _check_below(references: ReferenceSet, folder: str) -> None:
-    """Refuse to write a location as absolute when it was to be relative."""
-    from refmaker.references.relocate import relative_to
-
-    relative = relative_to(folder)
-    for source in references.sources:
-        if relative(source.url) == source.url:
-            raise OptionError(
-                f"--relative needs it below the document's directory, {folder}; write the document above it",
-                location=source.url,
-            )
 
 
 def _make_parent(output: str) -> None:

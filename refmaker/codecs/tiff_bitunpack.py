@@ -1,11 +1,9 @@
 """``refmaker_tiff_bitunpack``: samples of any number of bits, packed highest bit first, as whole integers.
 
-Rows start on a byte. Samples of 24 bits are three bytes in the file's byte order, as libtiff and GDAL have it.
-Source: TIFF 6.0, section 8, BitsPerSample and FillOrder; section 6 for 4-bit samples.
+Rows start on a byte. Source: TIFF 6.0, section 8, BitsPerSample and FillOrder; section 6 for 4-bit samples.
 """
 
 from math import gcd
-from typing import Literal
 
 import numpy as np
 
@@ -22,23 +20,16 @@ class TiffBitUnpack(BytesCodec):
         bits: of a sample, 1 to 32.
         length: samples in a row: pixels times samples in a pixel.
         itemsize: 1, 2 or 4 bytes of an unpacked integer, little-endian.
-        byteorder: ``"big"``, or ``"little"`` for samples of whole bytes that lie so.
     """
 
     codec_id = "refmaker_tiff_bitunpack"
 
-    def __init__(
-        self, *, bits: int, length: int, itemsize: int, byteorder: Literal["little", "big"] = "big"
-    ) -> None:
-        sane = 1 <= bits <= 8 * itemsize and itemsize in {1, 2, 4} and length > 0
-        if not sane or byteorder not in ({"big"} if bits % 8 else {"little", "big"}):
-            raise BrokenFileError(
-                f"{self.codec_id}: rows of {length} {byteorder}-endian samples of {bits} bits in {itemsize} bytes"
-            )
+    def __init__(self, *, bits: int, length: int, itemsize: int) -> None:
+        if not 1 <= bits <= 8 * itemsize or itemsize not in {1, 2, 4} or length < 1:
+            raise BrokenFileError(f"{self.codec_id}: rows of {length} samples of {bits} bits in {itemsize} bytes")
         self.bits = bits
         self.length = length
         self.itemsize = itemsize
-        self.byteorder = byteorder
 
     def decode_bytes(self, data: U8) -> U8:
         """Return all whole rows there are."""
@@ -48,10 +39,6 @@ class TiffBitUnpack(BytesCodec):
             raise TruncatedFileError(f"{self.codec_id}: {data.size} bytes found, a row takes {row}")
         if self.bits == 1:
             return np.unpackbits(data[: rows * row].reshape(rows, row), axis=1, count=self.length).reshape(-1)
-        if self.byteorder == "little":
-            wide = np.zeros((rows * self.length, self.itemsize), np.uint8)
-            wide[:, : self.bits // 8] = data[: rows * row].reshape(-1, self.bits // 8)
-            return wide.reshape(-1)
         padded = np.zeros(rows * row + 8, np.uint8)
         padded[: rows * row] = data[: rows * row]
         values = np.empty((rows, self.length), f"<u{self.itemsize}")

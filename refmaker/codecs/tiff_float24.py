@@ -6,6 +6,7 @@ One sign bit, 7 of exponent (bias 63), 16 of mantissa. Source: Adobe Photoshop T
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from refmaker.codecs.base import U8, BytesCodec
 from refmaker.errors import BrokenFileError
@@ -42,4 +43,5 @@ class TiffFloat24(BytesCodec):
         wide = np.where(exponent == 0x7F, np.uint32(0xFF), exponent + np.uint32(REBIAS)) << np.uint32(23)
         normal = sign | wide | mantissa << np.uint32(7)
         tiny = np.ldexp(mantissa.astype(np.float32), -62 - 16).view(np.uint32) | sign
-        return np.where(exponent == 0, tiny, normal).astype("<u4" if self.byteorder == "little" else ">u4").view(np.uint8)
+        values: npt.NDArray[np.uint32] = np.where(exponent == 0, tiny, normal)
+        return values.astype("<u4" if self.byteorder == "little" else ">u4").view(np.uint8)

@@ -45,8 +45,8 @@ class TiffImageCodec(BytesCodec):
         except (*DECODER_ERRORS, TypeError) as error:
             raise BrokenFileError(f"{self.codec_id}: {error}") from error
         rows, width, samples = self.shape
-        flat = picture.reshape(*picture.shape[:2], -1) if picture.ndim > 1 else picture.reshape(1, -1, 1)
-        fits = flat.shape[0] <= rows and flat.shape[1] <= width and flat.shape[2] == samples
+        flat = picture[..., np.newaxis] if picture.ndim == 2 else picture
+        fits = flat.ndim == 3 and flat.shape[0] <= rows and flat.shape[1] <= width and flat.shape[2] == samples
         if flat.dtype.itemsize != self.itemsize or not (fits or flat.size == rows * width * samples):
             raise BrokenFileError(
                 f"{self.codec_id}: a picture of {picture.shape} {picture.dtype} found, {self.shape} of "

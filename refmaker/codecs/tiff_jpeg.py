@@ -19,6 +19,11 @@ LARGEST = 65500
 """Rows or columns that the JPEG library takes; a larger picture needs to be told its shape."""
 
 
+MARKER = 0xFF
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""ITU-T T.81, table B.1: markers of frame headers; the three left out are tables."""
+
+
 class TiffJpeg(TiffImageCodec):
     """JPEG, baseline to lossless, with tables from elsewhere.
 
@@ -57,8 +62,10 @@ class TiffJpeg(TiffImageCodec):
             raise BrokenFileError(f"{self.codec_id}: tables or header are not base64: {error}") from error
 
     def picture(self, imagecodecs: ModuleType, data: bytes) -> Any:
-        """Return the decoded picture."""
-        rows, width, _ = self.shape
+        """Return the decoded picture; one larger than its chunk is refused before memory is taken for it."""
+        rows, width, samples = self.shape
+        if (count := _samples_of(data)) is not None and count > rows * width * samples:
+            raise BrokenFileError(f"{self.codec_id}: {count} samples found, {rows * width * samples} expected")
         return imagecodecs.jpeg_decode(
             data,
             bitspersample=self.bits,
@@ -68,3 +75,15 @@ class TiffJpeg(TiffImageCodec):
             outcolorspace=self.outcolorspace,
             shape=(rows, width) if max(rows, width) > LARGEST else None,
         )
+
+
+def _samples_of(data: bytes) -> int | None:
+    """Return rows times columns times components of the frame header (SOF), None where there is none."""
+    at = 2
+    while at + 10 <= len(data) and data[at] == MARKER:
+        code, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if code in FRAMES:
+            rows, columns = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (5, 7))
+            return rows * columns * data[at + 9]
+        at += 2 + length
+    return None

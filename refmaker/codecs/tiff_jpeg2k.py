@@ -1,4 +1,4 @@
-"""``refmaker_tiff_jpeg2k``: JPEG 2000 strips and tiles, Compression 34712 and 33003 to 33005, by the imagecodecs package."""
+"""``refmaker_tiff_jpeg2k``: JPEG 2000 strips and tiles, Compression 33003 to 33005 and 34712, by imagecodecs."""
 
 from types import ModuleType
 from typing import Any

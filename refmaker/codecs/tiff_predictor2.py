@@ -34,8 +34,8 @@ class TiffPredictor2(BytesCodec):
         sane = itemsize in {1, 2, 4, 8} and byteorder in {"little", "big"} and min(width, samples) > 0
         if not sane or distance not in {1, 2, 4}:
             raise BrokenFileError(
-                f"{self.codec_id}: rows of {width} pixels of {samples} samples of {itemsize} bytes, {byteorder}-endian, "
-                f"{distance} apart"
+                f"{self.codec_id}: rows of {width} pixels of {samples} samples of {itemsize} bytes, "
+                f"{byteorder}-endian, {distance} apart"
             )
         self.itemsize = itemsize
         self.byteorder = byteorder

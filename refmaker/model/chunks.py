@@ -209,14 +209,33 @@ class ChunkManifest:
     def blocks(self, block_rows: int = BLOCK_ROWS) -> Iterator[ChunkBlock]:
         """Yield the present chunks in ascending position, some thousand at a time."""
         for start in range(0, len(self.location_id), block_rows):
-            stop = min(start + block_rows, len(self.location_id))
-            position = np.arange(start, stop, dtype=np.uint64) if self.position is None else self.position[start:stop]
-            columns = [rows(column, start, stop) for column in (self.location_id, self.offset, self.length)]
-            there = columns[0] != MISSING
-            if there.all():
-                yield ChunkBlock(position, *columns)
-            elif there.any():
-                yield ChunkBlock(position[there], *(column[there] for column in columns))
+            block = self._rows(start, min(start + block_rows, len(self.location_id)))
+            if block.position.size:
+                yield block
+
+    def between(self, start: int, stop: int) -> ChunkBlock:
+        """Return the present chunks whose C-order positions are in [start, stop)."""
+        if self.position is not None:
+            start, stop = (int(row) for row in np.searchsorted(self.position, np.array([start, stop], np.uint64)))
+        return self._rows(start, min(stop, len(self.location_id)))
+
+    def _rows(self, start: int, stop: int) -> ChunkBlock:
+        """Return the present chunks among the stored rows [start, stop)."""
+        position = np.arange(start, stop, dtype=np.uint64) if self.position is None else self.position[start:stop]
+        columns = [rows(column, start, stop) for column in (self.location_id, self.offset, self.length)]
+        there = columns[0] != MISSING
+        if there.all():
+            return ChunkBlock(position, *columns)
+        return ChunkBlock(position[there], *(column[there] for column in columns))
+
+    def inlined_data(self, block: ChunkBlock) -> list[bytes]:
+        """Return the bytes of a block of this manifest's inlined chunks."""
+        spans = zip(block.offset.tolist(), block.length.tolist(), strict=True)
+        return [self.inline[offset : offset + length] for offset, length in spans]
+
+    def known_location_ids(self) -> npt.NDArray[np.uint32]:
+        """Return those of ``location_ids`` that are known without reading an index."""
+        return self.location_ids()
 
     def location_ids(self) -> npt.NDArray[np.uint32]:
         """Return the sorted distinct ids of sources used (without MISSING and INLINE)."""
@@ -227,6 +246,10 @@ class ChunkManifest:
         return found[found < INLINE]
 
     # -- making others -------------------------------------------------------------------------------------------
+    def whole(self) -> "ChunkManifest":
+        """Return the same manifest with all its columns in memory: this one, unless it reads them as needed."""
+        return self
+
     def to_dense(self) -> "ChunkManifest":
         """Return the same manifest with a stored row for every grid position."""
         size = len(self)

@@ -77,7 +77,8 @@ class ScanReport:
     """What a scan did: the state of every dataset, notes, and what it cost.
 
     ``requests`` and ``bytes_read`` count what refmaker's own readers asked of the sources; None where a library
-    (h5py on a local path) did the reading.
+    (h5py on a local path) did the reading. ``rounds`` are dependent waits; ``misses`` are requests for bytes that
+    reading ahead had not foreseen, made while the scan waited (None for local files).
     """
 
     datasets: tuple[DatasetReport, ...] = ()
@@ -85,6 +86,7 @@ class ScanReport:
     requests: int | None = None
     bytes_read: int | None = None
     rounds: int | None = None
+    misses: int | None = None
     seconds: float | None = None
 
     def count(self, state: DatasetState) -> int:
@@ -107,7 +109,7 @@ class ReferenceSet:
 
     def __post_init__(self) -> None:
         for path, array in walk_arrays(self.root):
-            ids = array.manifest.location_ids()
+            ids = array.manifest.known_location_ids()
             if ids.size and int(ids[-1]) >= len(self.sources):
                 raise OptionError(f"{path}: chunks in source {int(ids[-1])} of {len(self.sources)}")
 

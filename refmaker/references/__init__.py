@@ -7,18 +7,22 @@ from typing import Any
 
 from refmaker.errors import OptionError
 from refmaker.model.reference_set import ReferenceSet
+from refmaker.references.folder import Folder, open_folder
 from refmaker.references.inlining import inline_below
 from refmaker.references.kerchunk_json import write_json
 from refmaker.references.kerchunk_read import read_json
+from refmaker.references.options import RECORD_SIZE, WriteOptions
 from refmaker.references.relocate import relocate
 from refmaker.references.source_table import OptionsFor, by_protocol
-from refmaker.source.location import absolute_url, open_file
+from refmaker.source.location import absolute_url, local_path, open_file
 
 __all__ = [
     "ENCODINGS",
     "Encoding",
     "inline_below",
+    "is_folder",
     "open_references",
+    "read_folder",
     "read_references",
     "relocate",
     "write_references",
@@ -31,17 +35,29 @@ class Encoding:
 
     Attributes:
         suffix: how names of such files end.
-        write: called with (references, path, relative_to=, storage_options=).
-        read: called with (the file's bytes, its URL, options_for=).
+        write: called with (references, path, options).
+        folder: whether it is a directory of files.
     """
 
     suffix: str
-    write: Callable[..., None]
-    read: Callable[..., ReferenceSet]
+    write: Callable[[ReferenceSet, str, WriteOptions], None]
+    folder: bool = False
 
 
-ENCODINGS: tuple[Encoding, ...] = (Encoding(".json", write_json, read_json),)
-"""Every encoding, tried in this order; a name with no known suffix is taken for the first when reading."""
+def _write_parquet(references: ReferenceSet, path: str, options: WriteOptions) -> None:
+    from refmaker.references.parquet_write import write_parquet  # pyarrow takes a while to import
+
+    write_parquet(references, path, options)
+
+
+ENCODINGS: tuple[Encoding, ...] = (
+    Encoding(".json", write_json),
+    Encoding(".json.gz", write_json),
+    Encoding(".json.zst", write_json),
+    Encoding(".parq", _write_parquet, folder=True),
+    Encoding(".parquet", _write_parquet, folder=True),
+)
+"""Every encoding; a name with no known suffix is taken for JSON when reading."""
 
 
 def write_references(
@@ -49,15 +65,25 @@ def write_references(
     path: str | os.PathLike[str],
     *,
     relative_to: str | os.PathLike[str] | None = None,
+    zarr_format: int = 2,
+    templates: bool = False,
+    record_size: int = RECORD_SIZE,
+    allow_credentials: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write references to a file, in the encoding its suffix names (``.json``); whole or not at all.
+    """Write references in the encoding that the name's suffix says; whole or not at all.
+
+    ``.json``, ``.json.gz`` and ``.json.zst`` are one file, ``.parq`` and ``.parquet`` a directory.
 
     Args:
         references: what to write.
         path: local path or fsspec URL.
         relative_to: a directory; URLs below it are written relative to it. Readers resolve them against the place of
-            the reference file, so it is to be kept in that directory.
+            the references, so these are to be kept in that directory.
+        zarr_format: how metadata is spelled: 2, which every reader knows, or 3 (JSON only).
+        templates: write directories that URLs share once (JSON only).
+        record_size: chunks in a partition (Parquet only).
+        allow_credentials: write URLs that hold a password or a signature, instead of refusing them.
         storage_options: for the filesystem of ``path``.
 
     Raises:
@@ -65,13 +91,37 @@ def write_references(
         UnsupportedError: something has no spelling in this encoding.
         SourceError: the file cannot be written.
     """
+    options = WriteOptions(
+        relative_to=relative_to,
+        zarr_format=zarr_format,
+        templates=templates,
+        record_size=record_size,
+        allow_credentials=allow_credentials,
+        storage_options=storage_options,
+    )
     name = os.fspath(path)
-    for encoding in ENCODINGS:
-        if name.endswith(encoding.suffix):
-            encoding.write(references, name, relative_to=relative_to, storage_options=storage_options)
-            return
-    known = ", ".join(encoding.suffix for encoding in ENCODINGS)
-    raise OptionError(f"no encoding of references has this suffix; there are {known}", location=name)
+    encoding = _encoding_of(name)
+    if encoding is None:
+        known = ", ".join(encoding.suffix for encoding in ENCODINGS)
+        raise OptionError(f"no encoding of references has this suffix; there are {known}", location=name)
+    encoding.write(references, name, options)
+
+
+def _encoding_of(name: str) -> Encoding | None:
+    return next((encoding for encoding in ENCODINGS if name.rstrip("/").endswith(encoding.suffix)), None)
+
+
+def is_folder(name: str) -> bool:
+    """Whether references of that name (path or URL) are a directory: by suffix, or because it is one on disk."""
+    encoding = _encoding_of(name)
+    path = local_path(name)
+    if path is not None and os.path.isdir(os.path.expanduser(path)):  # noqa: PTH111, PTH112  strings are what there is
+        return True
+    return name.endswith("/") if encoding is None else encoding.folder and not _is_file(path)
+
+
+def _is_file(path: str | None) -> bool:
+    return path is not None and os.path.isfile(os.path.expanduser(path))  # noqa: PTH111, PTH113
 
 
 def open_references(
@@ -80,9 +130,10 @@ def open_references(
     storage_options: Mapping[str, Any] | None = None,
     source_options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ReferenceSet:
-    """Read references from a file that refmaker, kerchunk, VirtualiZarr or anyone else wrote.
+    """Read references that refmaker, kerchunk, VirtualiZarr or anyone else wrote, JSON or Parquet.
 
-    Relative URLs of sources become absolute, as seen from the file.
+    Relative URLs of sources become absolute, as seen from the references. Of Parquet, only the metadata is read here;
+    chunks are when they are looked up, and an index that is damaged by then is an error then.
 
     Args:
         url: local path or fsspec URL.
@@ -96,15 +147,24 @@ def open_references(
         UnsupportedError: it uses what we do not read.
     """
     name = absolute_url(os.fspath(url))
+    options_for = by_protocol(source_options or {})
+    if is_folder(os.fspath(url)):
+        return read_folder(open_folder(name, storage_options), options_for=options_for)
     file = open_file(name, storage_options)
     try:
         data = file.source.read(0, file.source.size)
     finally:
         file.source.close()
-    return read_references(data, name, options_for=by_protocol(source_options or {}))
+    return read_references(data, name, options_for=options_for)
 
 
 def read_references(data: bytes, location: str, *, options_for: OptionsFor | None = None) -> ReferenceSet:
     """Return the references in the bytes of the file at ``location``; see ``open_references``."""
-    chosen = next((encoding for encoding in ENCODINGS if location.endswith(encoding.suffix)), ENCODINGS[0])
-    return chosen.read(data, location, options_for=options_for)
+    return read_json(data, location, options_for=options_for)
+
+
+def read_folder(folder: Folder, *, options_for: OptionsFor | None = None) -> ReferenceSet:
+    """Return the references in a directory; see ``open_references``."""
+    from refmaker.references.parquet_read import read_parquet
+
+    return read_parquet(folder, options_for=options_for)

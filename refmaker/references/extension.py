@@ -70,12 +70,28 @@ def parse_extension(value: JSON) -> tuple[tuple[SourceFile, ...], ScanReport]:
     report = value.get("report", {})
     if not isinstance(report, dict):
         raise ValueError("its report is not an object")  # noqa: TRY004
-    sources = tuple(SourceFile(**_checked(row, SOURCE_FIELDS, ("url",))) for row in _rows(value, "sources"))
+    sources = _parse_sources(_rows(value, "sources"))
     return sources, ScanReport(
         datasets=tuple(_parse_dataset(row) for row in _rows(report, "datasets")),
         notes=tuple(Note(**_checked(row, NOTE_FIELDS, tuple(NOTE_FIELDS))) for row in _rows(report, "notes")),
         **_checked(report, COST_FIELDS),
     )
+
+
+def _parse_sources(rows: list[dict[str, JSON]]) -> tuple[SourceFile, ...]:
+    """Return the source table; types are checked by column, because there may be a million rows."""
+    columns: list[list[Any]] = [[row.get(name) for row in rows] for name in SOURCE_FIELDS]
+    for (name, kinds), column in zip(SOURCE_FIELDS.items(), columns, strict=True):
+        found = set(map(type, column))
+        wrong = found - {*kinds, *(() if name == "url" else (type(None),))}
+        if kinds is COUNT and not wrong:
+            numbers = [n for n in column if n is not None]
+            wrong = {int} if numbers and not (min(numbers) >= 0 and max(numbers) < 1 << 63) else wrong
+        if wrong:
+            for row in rows:
+                _checked(row, SOURCE_FIELDS, ("url",))
+            raise ValueError(f"{name} of a source is of the wrong kind")
+    return tuple(map(SourceFile, *columns)) if rows else ()
 
 
 def _parse_dataset(row: Mapping[str, JSON]) -> DatasetReport:

@@ -109,6 +109,7 @@ def _read_spans(source: ByteSource, spans: Sequence[tuple[int, int, int]], data:
 
 def _with_inlined(manifest: ChunkManifest, block: ChunkBlock, parts: Sequence[bytes]) -> ChunkManifest:
     """Return the manifest with the block's chunks inlined as ``parts``."""
+    manifest = manifest.whole()
     every = _stacked(list(manifest.blocks()))
     rows = np.searchsorted(every.position, block.position)
     location_id, offset = every.location_id.astype(np.uint32), every.offset.astype(np.uint64)

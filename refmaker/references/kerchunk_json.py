@@ -9,9 +9,7 @@ Specification: kerchunk, "References specification", version 1. Other readers ig
 """
 
 import base64
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +19,17 @@ from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE, ChunkBlock
 from refmaker.model.group import walk_arrays
 from refmaker.model.keys import chunk_index, chunk_key, key_of
-from refmaker.model.reference_set import ReferenceSet, SourceFile
+from refmaker.model.reference_set import ReferenceSet
+from refmaker.references.compression import compressed
+from refmaker.references.documents import spelled_documents
 from refmaker.references.extension import KEY, extension_json
+from refmaker.references.options import WriteOptions
 from refmaker.references.publish import publish
-from refmaker.references.relocate import relative_to as relative_url
-from refmaker.references.relocate import relocate
+from refmaker.references.relocate import prepared
+from refmaker.references.templates import shared_prefixes
 from refmaker.references.text import Part, lines_text
-from refmaker.references.zarr_v2 import consolidated_document, documents, dumps
-from refmaker.source.location import check_credentials
+from refmaker.references.zarr_v2 import dumps
+from refmaker.references.zarr_v3 import PREFIX
 
 __all__ = ["json_text", "write_json"]
 
@@ -36,66 +37,61 @@ BLOCK_BYTES = 8 << 20
 """Bytes of text to hold at once: beyond it, larger blocks are no faster."""
 LINE_OVERHEAD = 64
 """Bytes of a line beside its path and URL: index, offset, length, punctuation."""
+DEFAULTS = WriteOptions()
 
 
-def write_json(
-    references: ReferenceSet,
-    path: str,
-    *,
-    relative_to: str | os.PathLike[str] | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-) -> None:
-    """Write references as one JSON file, whole or not at all.
+def write_json(references: ReferenceSet, path: str, options: WriteOptions = DEFAULTS) -> None:
+    """Write references as one JSON file, compressed if its suffix says so, whole or not at all.
 
     Args:
         references: what to write.
-        path: local path or fsspec URL of the file.
-        relative_to: a directory; URLs below it are written relative to it. Readers resolve them against the place of
-            the reference file, so it is to be kept in that directory.
-        storage_options: for the filesystem of ``path``.
+        path: local path or fsspec URL of the file: ``.json``, ``.json.gz`` or ``.json.zst``.
+        options: how.
 
     Raises:
         UnsupportedError: something has no spelling in this format.
         OptionError: a source's URL holds credentials.
         SourceError: the file cannot be written.
     """
-    if relative_to is not None:
-        references = relocate(references, relative_url(os.fspath(relative_to)))
-    with publish(path, storage_options) as file:
-        for part in json_text(references):
-            file.write(part)
+    with publish(path, options.storage_options) as file, compressed(file, path) as text:
+        for part in json_text(references, options):
+            text.write(part)
 
 
-def json_text(references: ReferenceSet) -> Iterator[bytes]:
+def json_text(references: ReferenceSet, options: WriteOptions = DEFAULTS) -> Iterator[bytes]:
     """Yield the document's text in parts of some megabytes.
 
     Raises:
         UnsupportedError: something has no spelling in this format.
         OptionError: a source's URL holds credentials.
     """
-    urls = [_url_text(source) for source in references.sources]
-    spelled = dict(documents(references.root))
-    yield f'{{"version":1,\n"{KEY}":{dumps(extension_json(references))},\n"refs":{{\n'.encode()
-    yield f'".zmetadata":{dumps(consolidated_document(spelled))}'.encode()
-    for key, text in spelled.items():
-        yield f",\n{dumps(key)}:{dumps(text)}".encode()
-    column = _url_column(urls)
+    references = prepared(references, options)
+    urls = [_checked(source.url) for source in references.sources]
+    templates, short = shared_prefixes(urls) if options.templates else ({}, urls)
+    texts = [dumps(url)[1:-1].encode() for url in short]
+    yield f'{{"version":1,\n"{KEY}":{dumps(extension_json(references))},\n'.encode()
+    if templates:
+        yield f'"templates":{dumps(templates)},\n'.encode()
+    yield b'"refs":{\n'
+    comma = ""
+    for key, text in spelled_documents(references.root, options.zarr_format):
+        yield f"{comma}{dumps(key)}:{dumps(text)}".encode()
+        comma = ",\n"
+    column = _url_column(texts)
     for path, array in walk_arrays(references.root):
-        yield from _chunk_lines(path, array, urls, column)
+        yield from _ChunkText(path, array, options.zarr_format).lines(texts, column)
     yield b"\n}}\n"
 
 
-def _url_text(source: SourceFile) -> bytes:
-    """Return a URL as the inside of a JSON string."""
-    check_credentials(source.url)
-    if "{{" in source.url:
+def _checked(url: str) -> str:
+    if "{{" in url:
         raise UnsupportedError(
             "readers of kerchunk JSON take '{{' in a URL for a template: rename or link the file, "
             "or relocate the references to a URL without it",
             code="url",
-            location=source.url,
+            location=url,
         )
-    return dumps(source.url)[1:-1].encode()
+    return url
 
 
 def _url_column(urls: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
@@ -103,54 +99,53 @@ def _url_column(urls: Sequence[bytes]) -> npt.NDArray[np.bytes_]:
     return np.array(urls or [b""], np.bytes_)
 
 
-def _chunk_lines(
-    path: str, array: VirtualArray, urls: Sequence[bytes], column: npt.NDArray[np.bytes_]
-) -> Iterator[bytes]:
-    """Yield the lines of one array's chunks, each with the comma before it."""
-    ids = array.manifest.location_ids()
-    url = urls[int(ids[0])] if ids.size == 1 else None
-    prefix = dumps(key_of(path, ""))[:-1].encode()
-    width = len(prefix) + LINE_OVERHEAD + (column.dtype.itemsize if url is None else len(url))
-    for block in array.manifest.blocks(max(BLOCK_BYTES // width, 1)):
-        special = (block.location_id == INLINE) | (block.length == 0)
-        if not special.any():
-            yield _range_lines(prefix, array, block, url, column)
-            continue
-        if not special.all():
-            yield _range_lines(prefix, array, _rows(block, ~special), url, column)
-        yield b"".join(_inline_lines(path, array, _rows(block, special)))
-
-
 def _rows(block: ChunkBlock, chosen: npt.NDArray[np.bool_]) -> ChunkBlock:
     return ChunkBlock(block.position[chosen], block.location_id[chosen], block.offset[chosen], block.length[chosen])
 
 
-def _range_lines(
-    prefix: bytes, array: VirtualArray, block: ChunkBlock, url: bytes | None, column: npt.NDArray[np.bytes_]
-) -> bytes:
-    """Return lines ``,"path/0.3":["url",offset,length]``; the path's node is the root array if ``path`` is empty."""
-    where: Part = column[block.location_id] if url is None else url
-    index = _index_text(block.position, array.manifest.grid_shape)
-    return lines_text([b",\n", prefix, *index, b'":["', where, b'",', block.offset, b",", block.length, b"]"])
+class _ChunkText:
+    """The lines of one array's chunks, with keys as a Zarr version spells them."""
 
+    def __init__(self, path: str, array: VirtualArray, zarr_format: int) -> None:
+        self.manifest = array.manifest
+        self.separator = "." if zarr_format == 2 else "/"
+        self.scalar = "0" if zarr_format == 2 else PREFIX
+        inside = key_of(path, "") if zarr_format == 2 or not self.manifest.grid_shape else key_of(path, PREFIX + "/")
+        self.start = inside
 
-def _index_text(position: npt.NDArray[np.uint64], grid_shape: tuple[int, ...]) -> list[Part]:
-    """Return the parts of chunk keys such as ``3.0.12``."""
-    if not grid_shape:
-        return [b"0"]
-    parts: list[Part] = []
-    for n in grid_shape[:0:-1]:
-        outer = position // np.uint64(n)
-        parts[:0] = [b".", position - outer * np.uint64(n)]
-        position = outer
-    return [position, *parts]
+    def lines(self, urls: Sequence[bytes], column: npt.NDArray[np.bytes_]) -> Iterator[bytes]:
+        """Yield the lines, each with the comma before it."""
+        ids = self.manifest.known_location_ids()
+        url = urls[int(ids[0])] if ids.size == 1 else None
+        prefix = dumps(self.start)[:-1].encode()
+        width = len(prefix) + LINE_OVERHEAD + (column.dtype.itemsize if url is None else len(url))
+        for block in self.manifest.blocks(max(BLOCK_BYTES // width, 1)):
+            special = (block.location_id == INLINE) | (block.length == 0)
+            if not special.all():
+                ranges = _rows(block, ~special) if special.any() else block
+                where: Part = column[ranges.location_id] if url is None else url
+                columns: list[Part] = [ranges.offset, b",", ranges.length, b"]"]
+                yield lines_text([b",\n", prefix, *self._index(ranges.position), b'":["', where, b'",', *columns])
+            if special.any():
+                yield b"".join(self._inlined(_rows(block, special)))
 
+    def _index(self, position: npt.NDArray[np.uint64]) -> list[Part]:
+        """Return the parts of chunk keys such as ``3.0.12``."""
+        grid_shape = self.manifest.grid_shape
+        if not grid_shape:
+            return [self.scalar.encode()]
+        parts: list[Part] = []
+        for n in grid_shape[:0:-1]:
+            outer = position // np.uint64(n)
+            parts[:0] = [self.separator.encode(), position - outer * np.uint64(n)]
+            position = outer
+        return [position, *parts]
 
-def _inline_lines(path: str, array: VirtualArray, block: ChunkBlock) -> Iterator[bytes]:
-    grid = array.manifest.grid_shape
-    for position, offset, length in zip(
-        block.position.tolist(), block.offset.tolist(), block.length.tolist(), strict=True
-    ):
-        key = dumps(key_of(path, chunk_key(chunk_index(position, grid))))
-        data = array.manifest.inline[offset : offset + length]
-        yield b"," + f"\n{key}".encode() + b':"base64:' + base64.b64encode(data) + b'"'
+    def _inlined(self, block: ChunkBlock) -> Iterator[bytes]:
+        grid = self.manifest.grid_shape
+        inline = block.location_id == INLINE
+        data = iter(self.manifest.inlined_data(_rows(block, inline)))
+        for position, there in zip(block.position.tolist(), inline.tolist(), strict=True):
+            leaf = chunk_key(chunk_index(position, grid), self.separator) if grid else self.scalar
+            key = dumps(self.start + leaf)
+            yield b"," + f"\n{key}".encode() + b':"base64:' + base64.b64encode(next(data) if there else b"") + b'"'

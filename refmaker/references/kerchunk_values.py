@@ -3,9 +3,8 @@
 A value is ``[url, offset, length]``, ``[url]`` (a whole file), or inlined bytes: ``"base64:..."`` or text.
 """
 
-import base64
-import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from operator import itemgetter
 from typing import Any
@@ -17,64 +16,86 @@ from refmaker.errors import BrokenReferencesError, OptionError
 from refmaker.model.chunks import INLINE, ChunkManifest
 from refmaker.model.keys import key_of
 from refmaker.references.chunk_keys import chunk_positions
+from refmaker.references.documents import ArrayLayout
+from refmaker.references.inlined_text import inlined_bytes
 from refmaker.references.source_table import SourceTable
 
-__all__ = ["inlined_bytes", "manifest_of"]
+__all__ = ["Rows", "Values", "manifest_of"]
 
-BASE64 = "base64:"
+Values = tuple[list[str], list[Any]]
+"""Chunk keys of an array, and as many values."""
 
 
-def inlined_bytes(value: str | bytes) -> bytes:
-    """Return the bytes that an inlined value stands for.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Byte ranges of one array as columns; ``key`` names a row for messages."""
 
-    Raises:
-        BrokenReferencesError: it says base64 and is not.
-    """
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-        if not value.startswith(BASE64):
-            return value.encode("latin-1")
-    if not value.startswith(BASE64):
-        return value.encode()
-    try:
-        return base64.b64decode(value[len(BASE64) :], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BrokenReferencesError(f"is not base64: {error}") from error
+    position: npt.NDArray[np.uint64]
+    location_id: int | npt.NDArray[np.uint32]
+    offset: npt.NDArray[np.uint64]
+    length: npt.NDArray[np.uint64]
+    key: Callable[[int], str]
+
+    def check(self, table: SourceTable) -> None:
+        """Raise BrokenReferencesError if a range reaches past the end of a file whose size is recorded."""
+        size = np.broadcast_to(table.sizes()[self.location_id], self.offset.shape)
+        beyond = self.offset + self.length > size
+        if beyond.any():
+            row = int(beyond.argmax())
+            location = int(np.broadcast_to(np.asarray(self.location_id), self.offset.shape)[row])
+            raise BrokenReferencesError(
+                f"{self.length[row]} bytes at {self.offset[row]} of {table.files[location].url}, a file of {size[row]}",
+                path=self.key(row),
+            )
 
 
 def manifest_of(
-    path: str,
-    grid_shape: tuple[int, ...],
-    separator: str,
-    keys: Sequence[str],
-    values: Sequence[Any],
-    table: SourceTable,
+    path: str, layout: ArrayLayout, found: Values, table: SourceTable, regular: Rows | None = None
 ) -> ChunkManifest:
-    """Return the manifest of the array at ``path`` from its chunk keys and as many values.
+    """Return the manifest of the array at ``path`` from its chunk keys and values, and from rows read already.
 
     Raises:
         BrokenReferencesError: a key or value is malformed; it names the key.
         SourceError: the size of a file that is referenced whole cannot be found out.
     """
-    if not keys:
+    keys, values = found
+    grid_shape = layout.metadata.grid_shape
+    if not keys and regular is None:
         return ChunkManifest.empty(grid_shape)
-    try:
-        position = chunk_positions(keys, grid_shape, separator)
-    except BrokenReferencesError as error:
-        error.path = path
-        raise
     inline = b""
-    location_id: int | npt.NDArray[np.uint32]
-    if set(map(type, values)) <= {list, tuple} and set(map(len, values)) == {3}:
-        location_id, offset, length = _ranges(path, keys, values, table)
-    else:
-        location_id, offset, length, inline = _mixed(path, keys, values, table)
+    if keys:
+        try:
+            position = chunk_positions(keys, grid_shape, layout.separator)
+        except BrokenReferencesError as error:
+            error.path = path
+            raise
+        location_id: int | npt.NDArray[np.uint32]
+        if set(map(type, values)) <= {list, tuple} and set(map(len, values)) == {3}:
+            location_id, offset, length = _ranges(path, keys, values, table)
+        else:
+            location_id, offset, length, inline = _mixed(path, keys, values, table)
+        if regular is not None:
+            position = np.concatenate([regular.position, position])
+            location_id = _stacked(regular.location_id, regular.offset.size, location_id, offset.size)
+            offset, length = np.concatenate([regular.offset, offset]), np.concatenate([regular.length, length])
+    elif regular is not None:
+        position, location_id, offset, length = regular.position, regular.location_id, regular.offset, regular.length
     try:
         return ChunkManifest.from_positions(
             grid_shape, position, location_id=location_id, offset=offset, length=length, inline=inline
         )
     except OptionError as error:
         raise BrokenReferencesError(f"{error}", path=path) from error
+
+
+def _stacked(
+    first: int | npt.NDArray[np.uint32], rows: int, second: int | npt.NDArray[np.uint32], more: int
+) -> int | npt.NDArray[np.uint32]:
+    """Return two columns of location ids as one."""
+    if isinstance(first, int) and isinstance(second, int) and first == second:
+        return first
+    sizes = ((first, rows), (second, more))
+    return np.concatenate([np.broadcast_to(np.asarray(ids, np.uint32), (size,)) for ids, size in sizes])
 
 
 Columns = tuple[int | npt.NDArray[np.uint32], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
@@ -89,14 +110,7 @@ def _ranges(path: str, keys: Sequence[str], values: Sequence[Sequence[Any]], tab
     location_id = table.ids(urls)
     offset = np.fromiter(offsets, np.uint64, len(offsets))
     length = np.fromiter(lengths, np.uint64, len(lengths))
-    size = np.broadcast_to(table.sizes()[location_id], offset.shape)
-    beyond = offset + length > size
-    if beyond.any():
-        row = int(beyond.argmax())
-        raise BrokenReferencesError(
-            f"{lengths[row]} bytes at {offsets[row]} of {urls[row]}, a file of {size[row]}",
-            path=key_of(path, keys[row]),
-        )
+    Rows(offset, location_id, offset, length, lambda row: key_of(path, keys[row])).check(table)
     return location_id, offset, length
 
 

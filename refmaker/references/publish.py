@@ -10,7 +10,7 @@ from typing import IO, Any
 from refmaker.errors import SourceError
 from refmaker.source.location import check_credentials, local_path
 
-__all__ = ["publish"]
+__all__ = ["publish", "sync_directory", "usual_mode"]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def publish(url: str, storage_options: Mapping[str, Any] | None = None) -> Itera
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+            os.fchmod(file.fileno(), usual_mode(0o666))
             os.fsync(file.fileno())
         _rename(temporary, final)
     except OSError as error:
@@ -55,18 +55,23 @@ def publish(url: str, storage_options: Mapping[str, Any] | None = None) -> Itera
 def _rename(temporary: Path, final: Path) -> None:
     """Give a finished file its name, durably (the directory is flushed too)."""
     temporary.replace(final)
-    directory = os.open(final.parent, os.O_RDONLY)
+    sync_directory(final.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Flush a directory to disk."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
 
 
-def _umask() -> int:
-    """Return the process's umask, which ``mkstemp`` does not apply."""
+def usual_mode(mode: int) -> int:
+    """Return the mode that a new file would have: temporary ones are their owner's alone."""
     mask = os.umask(0o077)
     os.umask(mask)
-    return mask
+    return mode & ~mask
 
 
 def _upload(temporary: Path, url: str, storage_options: Mapping[str, Any] | None) -> None:

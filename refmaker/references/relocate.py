@@ -1,17 +1,33 @@
 """Moving references: the same chunks in files that lie elsewhere. Costs O(files), whatever the number of chunks."""
 
+import os
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from refmaker.model.reference_set import ReferenceSet
-from refmaker.source.location import absolute_url, local_path
+from refmaker.model.reference_set import ReferenceSet, SourceFile
+from refmaker.references.options import WriteOptions
+from refmaker.source.location import absolute_url, check_credentials, local_path
 
-__all__ = ["relative_to", "relocate", "resolved_against"]
+__all__ = ["is_below", "prepared", "relative_to", "relocate", "resolved_against"]
+
+
+def prepared(references: ReferenceSet, options: WriteOptions) -> ReferenceSet:
+    """Return the references as they are to be written: relative where that is wanted, free of credentials.
+
+    Raises:
+        OptionError: a URL holds credentials, and they are not allowed.
+    """
+    if options.relative_to is not None:
+        references = relocate(references, relative_to(os.fspath(options.relative_to)))
+    if not options.allow_credentials:
+        for source in references.sources:
+            check_credentials(source.url)
+    return references
 
 
 def relocate(references: ReferenceSet, new_url: Mapping[str, str] | Callable[[str], str]) -> ReferenceSet:
-    """Return the references with their sources' URLs replaced.
+    """Return the references with their sources' URLs replaced; what identifies a file by its place is forgotten.
 
     Args:
         references: what to move.
@@ -19,7 +35,18 @@ def relocate(references: ReferenceSet, new_url: Mapping[str, str] | Callable[[st
             what replaces them. The longest that fits wins; other URLs stay.
     """
     renamed = new_url if callable(new_url) else _by_prefix(new_url)
-    return replace(references, sources=tuple(replace(s, url=renamed(s.url)) for s in references.sources))
+    return replace(references, sources=tuple(_moved(source, renamed(source.url)) for source in references.sources))
+
+
+def _moved(source: SourceFile, url: str) -> SourceFile:
+    """Return a file at another place: a copy keeps its size, but gets a new entity tag and modification time."""
+    return source if url == source.url else replace(source, url=url, etag=None, last_modified=None)
+
+
+def is_below(url: str, place: str) -> bool:
+    """Whether a URL is ``place`` or lies below it: what is left of it begins at a slash."""
+    rest = url.removeprefix(place)
+    return url.startswith(place) and (not rest or place.endswith("/") or rest.startswith("/"))
 
 
 def _by_prefix(mapping: Mapping[str, str]) -> Callable[[str], str]:
@@ -27,9 +54,8 @@ def _by_prefix(mapping: Mapping[str, str]) -> Callable[[str], str]:
 
     def renamed(url: str) -> str:
         for old in longest_first:
-            rest = url.removeprefix(old)
-            if url.startswith(old) and (not rest or old.endswith("/") or rest.startswith("/")):
-                return mapping[old] + rest
+            if is_below(url, old):
+                return mapping[old] + url.removeprefix(old)
         return url
 
     return renamed
@@ -51,9 +77,11 @@ def resolved_against(location: str) -> Callable[[str], str]:
     folder = posixpath.dirname(path.partition("?")[0] if scheme.endswith(("http", "https")) else path)
 
     def renamed(url: str) -> str:
+        if "://" in url:
+            return url
         if url.startswith("/"):
             return f"file://{url}"
-        if url.startswith("file://") or (relative := local_path(url)) is None:
+        if (relative := local_path(url)) is None:
             return url
         return _normal(scheme + separator + posixpath.join(folder, relative))
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,20 @@ OptionsFor = Callable[[str], Mapping[str, Any]]
 """Options of the filesystem that a URL is on."""
 
 
+@dataclass(frozen=True, slots=True)
+class _ByProtocol:
+    """Filesystem options by protocol, as a function that can be pickled."""
+
+    options: Mapping[str, Mapping[str, Any]]
+
+    def __call__(self, url: str) -> Mapping[str, Any]:
+        protocol = re.split("://|::", url, maxsplit=1)[0]
+        return {**self.options.get("", {}), **self.options.get(protocol, {})}
+
+
 def by_protocol(options: Mapping[str, Mapping[str, Any]]) -> OptionsFor:
     """Return filesystem options for URLs from options by protocol; those under ``""`` are for every protocol."""
-
-    def options_for(url: str) -> Mapping[str, Any]:
-        protocol = re.split("://|::", url, maxsplit=1)[0]
-        return {**options.get("", {}), **options.get(protocol, {})}
-
-    return options_for
+    return _ByProtocol(options)
 
 
 UNKNOWN_SIZE = np.iinfo(np.uint64).max
@@ -50,7 +56,7 @@ class SourceTable:
             full = resolve(file.url)
             self._ids.setdefault(full, len(self.files))
             self._ids.setdefault(file.url, len(self.files))
-            self.files.append(replace(file, url=full))
+            self.files.append(file if full == file.url else replace(file, url=full))
 
     def ids(self, urls: Sequence[str]) -> int | npt.NDArray[np.uint32]:
         """Return the location ids of URLs as they are written in the document; one number if all are the same.
@@ -60,15 +66,21 @@ class SourceTable:
         """
         distinct = dict.fromkeys(urls)
         for url in distinct:
-            if url not in self._ids:
-                full = self._resolve(url)
-                if full not in self._ids:
-                    self._ids[full] = len(self.files)
-                    self.files.append(SourceFile(full))
-                self._ids[url] = self._ids[full]
+            self.id(url)
         if len(distinct) == 1:
             return self._ids[urls[0]]
         return np.fromiter(map(self._ids.__getitem__, urls), np.uint32, len(urls))
+
+    def id(self, url: str) -> int:
+        """Return the location id of a URL as it is written in the document; see ``ids``."""
+        found = self._ids.get(url)
+        if found is None:
+            full = self._resolve(url)
+            if full not in self._ids:
+                self._ids[full] = len(self.files)
+                self.files.append(SourceFile(full))
+            found = self._ids[url] = self._ids[full]
+        return found
 
     def size(self, location_id: int) -> int:
         """Return a file's size: as recorded, else as its store tells now.

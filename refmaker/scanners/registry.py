@@ -8,19 +8,21 @@ import fnmatch
 import importlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from itertools import chain
 from typing import Any, Literal
 
+import numpy as np
+
 from refmaker import __version__
 from refmaker.errors import BrokenFileError, OptionError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
-from refmaker.source.base import ByteSource
-from refmaker.source.head import WithHead
-from refmaker.source.location import OpenedFile, open_file
-from refmaker.source.traced import Traced
+from refmaker.source.base import ByteSource, Parser
+from refmaker.source.location import OpenedFile
+from refmaker.source.policy import CONCURRENCY, HEAD, RETRIES, Transfer
+from refmaker.source.rounds import FileAhead
 
 __all__ = ["SCANNERS", "ScanOptions", "Scanner", "detect", "scan", "source_file", "table"]
 
@@ -37,6 +39,9 @@ class ScanOptions:
         chunk_bytes: cut contiguous uncompressed data into Zarr chunks of about that many bytes; None: a scanner's own
             default.
         storage_options: for filesystems of linked files.
+        series: TIFF: numbers of the series to scan, as tifffile counts them; all if empty.
+        levels: TIFF: numbers of the resolutions to scan, 0 the largest; all if empty.
+        geo: TIFF: ``"auto"`` makes coordinates of GeoTIFF tags, ``"off"`` leaves them alone.
     """
 
     on_unsupported: Literal["raise", "skip"] = "raise"
@@ -45,8 +50,17 @@ class ScanOptions:
     exclude: tuple[str, ...] = ()
     chunk_bytes: int | None = None
     storage_options: Mapping[str, Any] | None = None
+    series: tuple[int, ...] = ()
+    levels: tuple[int, ...] = ()
+    geo: Literal["auto", "off"] = "auto"
 
     def __post_init__(self) -> None:
+        if self.geo not in {"auto", "off"}:
+            raise OptionError(f"geo is {self.geo!r}, not 'auto' or 'off'")
+        for name in ("series", "levels"):
+            numbers = getattr(self, name)
+            if not isinstance(numbers, tuple) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+                raise OptionError(f"{name} is {numbers!r}, not a tuple of numbers")
         if self.on_unsupported not in {"raise", "skip"}:
             raise OptionError(f"on_unsupported is {self.on_unsupported!r}, not 'raise' or 'skip'")
         if self.chunk_bytes is not None and self.chunk_bytes < 1:
@@ -63,6 +77,7 @@ class ScanOptions:
 
 
 ScanFunction = Callable[[OpenedFile, ScanOptions], ReferenceSet]
+WalkFunction = Callable[[FileAhead], Parser[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +88,29 @@ class Scanner:
         name: the format's name, as ``--format`` takes it.
         claims: whether a file is of this format, from its first bytes and, if these do not tell, more of it.
         function: ``"module:function"`` of the scan function, imported on use.
+        walk: likewise of the function that returns a parser which wishes for what the scan of a remote file will
+            read, so that it is fetched in few rounds; "" if there is none.
     """
 
     name: str
     claims: Callable[[bytes, ByteSource], bool]
     function: str
+    walk: str = ""
 
     def load(self) -> ScanFunction:
         """Import and return the scan function."""
-        module, _, name = self.function.partition(":")
-        function: ScanFunction = getattr(importlib.import_module(module), name)
+        function: ScanFunction = _imported(self.function)
         return function
+
+    def load_walk(self) -> WalkFunction | None:
+        """Import and return the walk function, or None."""
+        walk: WalkFunction | None = _imported(self.walk) if self.walk else None
+        return walk
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -91,30 +118,31 @@ HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 def _is_hdf5(head: bytes, source: ByteSource) -> bool:
     """HDF5 File Format Specification, "Superblock": at 0, 512, 1024, 2048, ... behind a user block."""
-    at = 0
-    while at + len(HDF5_SIGNATURE) <= source.size:
-        found = head[at : at + 8] if at + 8 <= len(head) else source.read(at, 8)
-        if found == HDF5_SIGNATURE:
-            return True
-        at = at * 2 or 512
-    return False
+    if head.startswith(HDF5_SIGNATURE):
+        return True
+    places = [512 << n for n in range(54) if (512 << n) + len(HDF5_SIGNATURE) <= source.size]
+    if any(source.read(at, 8) == HDF5_SIGNATURE for at in places if at + 8 <= HEAD):
+        return True
+    far = [at for at in places if at + 8 > HEAD]
+    found = source.gather(np.array(far, np.uint64), len(HDF5_SIGNATURE))  # at once: over a network each is a wait
+    return bool((found == np.frombuffer(HDF5_SIGNATURE, np.uint8)).all(axis=1).any())
 
 
 def _starts_with(*magic: bytes) -> Callable[[bytes, ByteSource], bool]:
     return lambda head, _: head.startswith(magic)
 
 
+_NETCDF3, _TIFF, _HDF5 = (f"refmaker.scanners.{name}.walk:walk" for name in ("netcdf3", "tiff", "hdf5"))
+
 SCANNERS: tuple[Scanner, ...] = (
-    Scanner("netcdf3", _starts_with(b"CDF\x01", b"CDF\x02", b"CDF\x05"), "refmaker.scanners.netcdf3:scan"),
-    Scanner("tiff", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "refmaker.scanners.tiff:scan"),
-    Scanner("hdf5", _is_hdf5, "refmaker.scanners.hdf5:scan"),
+    Scanner("netcdf3", _starts_with(b"CDF\x01", b"CDF\x02", b"CDF\x05"), "refmaker.scanners.netcdf3:scan", _NETCDF3),
+    Scanner("tiff", _starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "refmaker.scanners.tiff:scan", _TIFF),
+    Scanner("hdf5", _is_hdf5, "refmaker.scanners.hdf5:scan", _HDF5),
 )
 """Our own scanners; HDF5 last, because looking for its superblock behind a user block costs reads."""
 
 HEAD_BYTES = 512
 """Bytes that tell the format."""
-REMOTE_HEAD_BYTES = 64 << 10
-"""Bytes of the one request that a remote file costs to tell its format: headers mostly fit, so scanners ask no more."""
 
 
 @cache
@@ -170,25 +198,36 @@ def scan(
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
     chunk_bytes: int | None = None,
+    series: tuple[int, ...] = (),
+    levels: tuple[int, ...] = (),
+    geo: Literal["auto", "off"] = "auto",
+    concurrency: int = CONCURRENCY,
+    retries: int = RETRIES,
 ) -> ReferenceSet:
     """Find where the chunks of one file lie.
 
     Args:
         url: a local path or any fsspec URL.
         format: a scanner's name; None: found from the file's first bytes.
-        storage_options: for the URL's fsspec filesystem.
+        storage_options: for the URL's fsspec filesystem, or by protocol: ``{"s3": {"anon": True}}``.
         on_unsupported: ``"raise"`` stops at the first dataset that cannot be expressed; ``"skip"`` records it in
             ``report`` and goes on.
         group: scan only this group, which becomes the root.
         include: globs over dataset paths to scan; all if empty.
         exclude: globs over dataset paths to leave out.
         chunk_bytes: cut contiguous uncompressed data into Zarr chunks of about that many bytes.
+        series: TIFF: numbers of the series to scan; all if empty.
+        levels: TIFF: numbers of the resolutions to scan, 0 the largest; all if empty.
+        geo: TIFF: ``"auto"`` makes coordinates of GeoTIFF tags, ``"off"`` leaves them alone.
+        concurrency: requests in flight at most, of a remote file.
+        retries: how often a request that failed for a passing reason is made again.
 
     Returns:
         The tree of arrays, the table of files, and the report.
 
     Raises:
         SourceError: the file cannot be opened or read.
+        StaleSourceError: it changed while it was scanned.
         BrokenFileError: it is corrupt, or of no known format.
         UnsupportedError: a dataset cannot be expressed (only with ``on_unsupported="raise"``).
         OptionError: options that make no sense.
@@ -200,18 +239,11 @@ def scan(
         exclude=exclude,
         chunk_bytes=chunk_bytes,
         storage_options=storage_options,
+        series=series,
+        levels=levels,
+        geo=geo,
     )
-    started = time.perf_counter()
-    file = open_file(url, storage_options)
-    traced = None if file.path is not None else Traced(file.source)
-    try:
-        if traced is not None:
-            head = traced.read(0, min(REMOTE_HEAD_BYTES, traced.size))
-            file = replace(file, source=WithHead(traced, head))
-        result = detect(file, format).load()(file, options)
-    finally:
-        file.source.close()
-    report = replace(result.report, seconds=time.perf_counter() - started)
-    if traced is not None:
-        report = replace(report, requests=traced.requests, bytes_read=traced.bytes, rounds=traced.rounds)
-    return replace(result, report=report)
+    transfer = Transfer(concurrency=concurrency, retries=retries)
+    from refmaker.scanners.many import scan_one
+
+    return scan_one(url, format, options, transfer)

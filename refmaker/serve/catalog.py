@@ -5,22 +5,18 @@ is an error elsewhere.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 
-from refmaker.errors import BrokenReferencesError, OptionError, UnsupportedError
+from refmaker.errors import BrokenReferencesError, OptionError
 from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import ChunkRef
-from refmaker.model.group import VirtualGroup, walk, walk_arrays
+from refmaker.model.group import VirtualGroup, walk
 from refmaker.model.keys import METADATA_NAMES, chunk_position, key_of, parse_chunk_key, split_key
 from refmaker.model.reference_set import ReferenceSet
 from refmaker.references.zarr_v2 import array_documents, consolidated_document, documents, group_documents
 
-__all__ = ["REFUSED_CODECS", "Catalog"]
-
-REFUSED_CODECS = frozenset({"pickle", "json", "json2", "msgpack", "msgpack2", "categorize"})
-"""Codecs that build Python objects from a chunk's bytes: ``pickle`` runs code, none is needed for arrays."""
+__all__ = ["Catalog"]
 
 
 class Catalog:
@@ -28,23 +24,13 @@ class Catalog:
 
     Attributes:
         references: what the store shows.
-
-    Raises:
-        UnsupportedError: an array wants a codec that builds Python objects (code ``"codec"``).
+        nodes: groups and arrays by path.
     """
 
     def __init__(self, references: ReferenceSet) -> None:
         self.references = references
         self.nodes: dict[str, VirtualGroup | VirtualArray] = dict(walk(references.root))
         self._documents: dict[str, dict[str, bytes]] = {}
-        for path, array in walk_arrays(references.root):
-            for codec in array.metadata.codecs:
-                if codec.id in REFUSED_CODECS:
-                    raise UnsupportedError(
-                        f"wants the codec {codec.id!r}, which builds Python objects and may run code: refused",
-                        code="codec",
-                        path=path,
-                    )
 
     def find(self, key: str) -> bytes | ChunkRef | None:
         """Return a document's bytes, a chunk, or None if the store has no such key.
@@ -92,8 +78,3 @@ class Catalog:
                 texts = {**group_documents(node), ".zmetadata": consolidated_document(dict(documents(node)))}
             found = self._documents[path] = {leaf: text.encode() for leaf, text in texts.items()}
         return found
-
-    @cached_property
-    def urls(self) -> tuple[str, ...]:
-        """The sources' URLs by location id."""
-        return tuple(source.url for source in self.references.sources)

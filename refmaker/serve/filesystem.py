@@ -5,44 +5,46 @@ fsspec user read through it. Filesystems of the sources are made by us, asynchro
 for that. FileNotFoundError means that the references say "no such chunk", and only that.
 """
 
+import asyncio
 import errno
 import io
 import json
 import os
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem
-from fsspec.core import split_protocol
 
-from refmaker.errors import SourceError
 from refmaker.model.chunks import ChunkRef
 from refmaker.model.reference_set import ReferenceSet
-from refmaker.references import open_references, read_references
 from refmaker.references.kerchunk_json import json_text
-from refmaker.references.kerchunk_read import parse_document
-from refmaker.references.source_table import by_protocol
-from refmaker.serve.catalog import Catalog
-from refmaker.serve.targets import Targets
-from refmaker.source.base import FsspecSource
+from refmaker.serve.opened import OpenedReferences, open_given
+from refmaker.serve.options import OnStale, ServeOptions
+from refmaker.serve.selecting import select_pipeline
 
 __all__ = ["ReferenceFileSystem"]
 
 PROTOCOL = "refmaker"
+POSITIONAL = ("fo", "target_protocol", "target_options", "remote_protocol", "remote_options", "storage_options")
+"""Names of the arguments that may be given by position."""
 
 
 class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
     """A Zarr v2 store over references; read-only.
 
     Args:
-        fo: the references: a path or URL, a kerchunk dictionary, or a ReferenceSet.
+        fo: the references: a path or URL, a kerchunk dictionary, a ReferenceSet, or OpenedReferences.
         target_protocol: the protocol of ``fo``, where it has none of its own (fsspec's URL chains set it).
         target_options: options of the filesystem that ``fo`` is on.
         remote_protocol: the protocol that ``remote_options`` are for; None: whatever the sources have.
         remote_options: options of the filesystems that the sources are on.
         storage_options: the same by protocol, for sources in several stores: ``{"s3": {"anon": True}, "https": {}}``.
+        on_stale: when a source is no longer the file that was scanned: ``"raise"``, ``"warn"`` or ``"ignore"``.
+        allow: URL prefixes that sources may lie under beside those that are allowed anyway; ``["*"]``: all.
+        serve_options: other fields of ``ServeOptions`` by name.
+        plan_selections: whether zarr, if it still has its default codec pipeline, is given ours, which reads all
+            chunks of a selection at once (and leaves other stores to zarr's).
         asynchronous: whether coroutines are awaited in the caller's event loop.
         loop: the event loop of synchronous calls; None: fsspec's.
         kwargs: passed to fsspec's AsyncFileSystem.
@@ -59,48 +61,38 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     def __init__(
         self,
-        fo: str | os.PathLike[str] | Mapping[str, Any] | ReferenceSet | None = None,
+        fo: str | os.PathLike[str] | Mapping[str, Any] | ReferenceSet | OpenedReferences | None = None,
         target_protocol: str | None = None,
         target_options: Mapping[str, Any] | None = None,
         remote_protocol: str | None = None,
         remote_options: Mapping[str, Any] | None = None,
         storage_options: Mapping[str, Mapping[str, Any]] | None = None,
         *,
+        on_stale: OnStale = "raise",
+        allow: Sequence[str] = (),
+        serve_options: Mapping[str, Any] | None = None,
+        plan_selections: bool = True,
         asynchronous: bool = False,
         loop: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(asynchronous=asynchronous, loop=loop, **kwargs)
-        self._source_options = {remote_protocol or "": dict(remote_options or {})}
-        for protocol, options in (storage_options or {}).items():
-            self._source_options[protocol] = {**self._source_options.get(protocol, {}), **options}
-        self._options_for = by_protocol(self._source_options)
-        if isinstance(fo, os.PathLike):
-            fo = os.fspath(fo)
-        self._token = None if isinstance(fo, str) else uuid.uuid4().hex
-        self._in_memory = fo if isinstance(fo, ReferenceSet) else None
-        self._catalog = Catalog(self._loaded(fo, target_protocol, target_options or {}))
-        self._targets = Targets(self._options_for, None if asynchronous else self.loop)
+        source_options = {remote_protocol or "": dict(remote_options or {})}
+        for protocol, own in (storage_options or {}).items():
+            source_options[protocol] = {**source_options.get(protocol, {}), **own}
+        options = ServeOptions(
+            on_stale=on_stale, allow=tuple(allow), source_options=source_options, **(serve_options or {})
+        )
+        target = {k: v for k, v in (target_options or {}).items() if k not in {"asynchronous", "loop"}}
+        self.opened = open_given(fo, target_protocol=target_protocol, target_options=target, options=options)
+        self._catalog = self.opened.catalog
+        if plan_selections:
+            select_pipeline()
 
     @property
     def references(self) -> ReferenceSet:
         """What this filesystem shows."""
-        return self._catalog.references
-
-    def _loaded(
-        self, fo: str | Mapping[str, Any] | ReferenceSet | None, protocol: str | None, options: Mapping[str, Any]
-    ) -> ReferenceSet:
-        if isinstance(fo, ReferenceSet):
-            return fo
-        if fo is None:
-            raise SourceError("no references given: refmaker://path/to/references.json, or fo=")
-        if isinstance(fo, Mapping):
-            return parse_document(dict(fo), options_for=self._options_for)
-        options = {name: value for name, value in options.items() if name not in {"asynchronous", "loop"}}
-        if protocol is None or split_protocol(fo)[0] == protocol:
-            return open_references(fo, storage_options=options, source_options=self._source_options)
-        source = FsspecSource(fsspec.filesystem(protocol, **options), fo)
-        return read_references(source.read(0, source.size), source.location, options_for=self._options_for)
+        return self.opened.references
 
     # -- reading -------------------------------------------------------------------------------------------------
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
@@ -111,17 +103,16 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
             ChunkReadError: they have it, and its bytes could not be read in full.
         """
         key = self._strip_protocol(path)
-        found = self._found(key)
+        found = await self._found(key)
         if isinstance(found, bytes):
             return found[start:end]
         first, last, _step = slice(start, end).indices(found.length)
         if found.data is not None:
             return found.data[first:last]
-        url = self._catalog.urls[found.location_id]
-        return await self._targets.read(key, url, found.offset + first, max(last - first, 0))
+        return await self.opened.reader.read_chunk(key, found, first, last)
 
-    def _found(self, key: str) -> bytes | ChunkRef:
-        found = self._catalog.find(key)
+    async def _found(self, key: str) -> bytes | ChunkRef:
+        found = await self.opened.find(key)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "the references have no such key", key)
         return found
@@ -140,6 +131,27 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
                 raise answer
         return {key: answer for key, answer in found.items() if not isinstance(answer, Exception)}
 
+    async def _cat_ranges(
+        self,
+        paths: list[str],
+        starts: Any,
+        ends: Any,
+        max_gap: int | None = None,  # noqa: ARG002  the reading core merges, by its own options
+        batch_size: int | None = None,  # noqa: ARG002
+        on_error: str = "return",
+        **_: Any,
+    ) -> list[Any]:
+        """Return parts of keys, all asked for at once, so that neighbours in remote files come with one request."""
+        starts = [starts] * len(paths) if starts is None or isinstance(starts, int) else starts
+        ends = [ends] * len(paths) if ends is None or isinstance(ends, int) else ends
+        wanted = [self._cat_file(*one) for one in zip(paths, starts, ends, strict=True)]
+        found: list[Any] = await asyncio.gather(*wanted, return_exceptions=True)
+        if on_error == "raise":
+            for answer in found:
+                if isinstance(answer, BaseException):
+                    raise answer
+        return found
+
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
         if mode != "rb":
             self._refuse_writing(path)
@@ -150,7 +162,7 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
         key = self._strip_protocol(path)
         if key in self._catalog.nodes:
             return {"name": key, "size": 0, "type": "directory"}
-        found = self._found(key)
+        found = await self._found(key)
         return {"name": key, "size": len(found) if isinstance(found, bytes) else found.length, "type": "file"}
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
@@ -160,11 +172,12 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
         if key not in self._catalog.nodes:
             info = await self._info(path)
             return [{**info, "name": slash + key}] if detail else [slash + key]
+        members = await self.opened.members(key)
         if not detail:
-            return [slash + name for name, _ in self._catalog.members(key)]
+            return [slash + name for name, _ in members]
         return [
             {"name": slash + name, "size": size or 0, "type": "directory" if size is None else "file"}
-            for name, size in self._catalog.members(key)
+            for name, size in members
         ]
 
     # -- names ---------------------------------------------------------------------------------------------------
@@ -185,17 +198,24 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
     # -- identity ------------------------------------------------------------------------------------------------
     @property
     def _fs_token(self) -> str:
-        """A name for this filesystem: by arguments, but references in memory are only like themselves."""
-        return self._token or str(self._fs_token_)
+        """A name for this filesystem: references and options; references in memory are only like themselves."""
+        return self.opened.token
 
-    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments by name, without those that say where the references are."""
+        given = {**dict(zip(POSITIONAL, self.storage_args, strict=False)), **self.storage_options}
+        return {name: value for name, value in given.items() if name not in {"fo", "target_protocol", "loop"}}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the arguments, with references from a file as where they come from."""
+        return _rebuild, (type(self), {**self._arguments(), "fo": self.opened})
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:  # noqa: ARG002  fsspec's signature
         """Return the arguments as JSON can have them (zarr 3.1 copies filesystems that way)."""
-        if self._in_memory is None:
-            arguments: dict[str, Any] = super().to_dict(include_password=include_password)
-            return arguments
-        document = json.loads(b"".join(json_text(self._in_memory)))
+        origin = self.opened.origin
+        fo = origin.url if origin else json.loads(b"".join(json_text(self.references)))
         kind = f"{type(self).__module__}:{type(self).__name__}"
-        return {**self.storage_options, "cls": kind, "protocol": PROTOCOL, "args": [], "fo": document}
+        return {**self._arguments(), "cls": kind, "protocol": PROTOCOL, "args": [], "fo": fo}
 
     # -- writing is refused --------------------------------------------------------------------------------------
     def _refuse_writing(self, path: Any, *_: Any, **__: Any) -> NoReturn:
@@ -206,3 +226,7 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     _pipe_file = _put_file = _rm_file = _rm = _mkdir = _makedirs = _cp_file = _refuse
     rmdir = touch = mv = _refuse_writing
+
+
+def _rebuild(kind: type[ReferenceFileSystem], options: dict[str, Any]) -> ReferenceFileSystem:
+    return kind(**options)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from refmaker.errors import SourceError, TruncatedFileError
 
-__all__ = ["ByteSource", "FsspecSource", "LocalSource", "MemorySource", "Parser", "Wish", "drive"]
+__all__ = ["ByteSource", "FsspecSource", "LocalSource", "MemorySource", "Parser", "Wish", "drive", "granted"]
 
 Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T")
@@ -30,10 +30,13 @@ class Wish:
     Attributes:
         offset: absolute file positions, uint64, shape (n,).
         length: bytes of each range.
+        exact: whether neighbours are not wanted next, so that fetching them too is of no use. Where there are several
+            ranges they never are.
     """
 
     offset: npt.NDArray[np.uint64]
     length: int
+    exact: bool = False
 
     @classmethod
     def one(cls, offset: int, length: int) -> "Wish":
@@ -259,7 +262,8 @@ def _answer(location: str, call: Any, *args: Any, offset: int | None = None, **k
         raise SourceError(f"{type(error).__name__}: {error}", location=location, offset=offset) from error
 
 
-def _granted(wish: Wish, source: ByteSource) -> Bytes:
+def granted(wish: Wish, source: ByteSource) -> Bytes:
+    """Return the bytes a parser wished for."""
     if wish.offset.size == 1:  # most wishes of small files: a plain read is several times cheaper
         return np.frombuffer(source.read(int(wish.offset[0]), wish.length), np.uint8).reshape(1, -1)
     return source.gather(wish.offset, wish.length)
@@ -275,7 +279,7 @@ def drive(parser: Parser[T], source: ByteSource) -> T:
     try:
         wishes = next(parser)
         while True:
-            wishes = parser.send([_granted(wish, source) for wish in wishes])
+            wishes = parser.send([granted(wish, source) for wish in wishes])
     except StopIteration as stop:
         result: T = stop.value
         return result

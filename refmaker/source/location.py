@@ -12,7 +12,17 @@ from typing import Any
 from refmaker.errors import OptionError, SourceError
 from refmaker.source.base import ByteSource, FsspecSource, LocalSource
 
-__all__ = ["OpenedFile", "absolute_url", "check_credentials", "local_path", "open_file"]
+__all__ = [
+    "OpenedFile",
+    "absolute_url",
+    "check_credentials",
+    "local_path",
+    "open_file",
+    "open_filesystem",
+    "options_for",
+    "seconds",
+    "tag_and_time",
+]
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*(://|::)")
 _SECRET = re.compile(
@@ -82,23 +92,59 @@ def open_file(url: str, storage_options: Mapping[str, Any] | None = None) -> Ope
         full = os.path.normpath(Path(path).expanduser().absolute())
         source = LocalSource(full)
         return OpenedFile(f"file://{full}", source, full, last_modified=source.last_modified)
+    filesystem, inner = open_filesystem(url, storage_options)
+    remote = FsspecSource(filesystem, inner, location=url)
+    etag, last_modified = tag_and_time(remote.info)
+    return OpenedFile(url, remote, etag=etag, last_modified=last_modified)
+
+
+def open_filesystem(url: str, storage_options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
+    """Return the fsspec filesystem for a URL and the path in it.
+
+    Args:
+        url: no local path.
+        storage_options: for that filesystem, or for several by protocol (see ``options_for``).
+
+    Raises:
+        SourceError: no filesystem opens it.
+        OptionError: the URL holds credentials.
+    """
     check_credentials(url)
     import fsspec
 
     try:
-        filesystem, inner = fsspec.core.url_to_fs(url, **(storage_options or {}))
+        found: tuple[Any, str] = fsspec.core.url_to_fs(url, **options_for(url, storage_options))
     except ImportError as error:
         raise SourceError(f"its protocol needs another package: {error}", location=url) from error
     except (ValueError, TypeError, OSError) as error:
         raise SourceError(f"no filesystem opens it: {error}", location=url) from error
-    remote = FsspecSource(filesystem, inner, location=url)
-    info = remote.info
+    return found
+
+
+def options_for(url: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options for one URL's filesystem.
+
+    Where every key is a protocol that fsspec knows and every value a mapping, ``storage_options`` are by protocol:
+    ``{"s3": {"anon": True}, "https": {}}``; a protocol that is not there has none. Else they are for any filesystem.
+    """
+    options = dict(storage_options or {})
+    if not options or not all(isinstance(value, Mapping) for value in options.values()):
+        return options
+    from fsspec.registry import available_protocols
+
+    if not options.keys() <= set(available_protocols()):
+        return options
+    return dict(options.get(url.partition("::")[0].partition("://")[0], {}))
+
+
+def tag_and_time(info: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """Return the entity tag and the modification time that a filesystem's ``info`` tells, however it spells them."""
     etag = next((str(info[name]) for name in ("ETag", "etag", "md5Hash", "content_md5") if info.get(name)), None)
-    modified = next((info[n] for n in ("LastModified", "last_modified", "mtime", "updated") if info.get(n)), None)
-    return OpenedFile(url, remote, etag=etag, last_modified=_seconds(modified))
+    times = ("LastModified", "last_modified", "mtime", "updated", "Last-Modified")
+    return etag, seconds(next((info[name] for name in times if info.get(name)), None))
 
 
-def _seconds(moment: Any) -> float | None:
+def seconds(moment: Any) -> float | None:
     """Return a store's modification time, however it spells it, as seconds since 1970 UTC."""
     if isinstance(moment, datetime):
         return moment.timestamp()

@@ -246,7 +246,7 @@ def test_a_bug_is_one_line_to_report_and_a_traceback_on_demand(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
 
-    monkeypatch.setattr(refmaker, "scan", fail)
+    monkeypatch.setattr(refmaker, "scan_many", fail)
     arguments = ["scan", str(good), "-o", str(tmp_path / "refs.json")]
     assert run(arguments) == ExitCode.NOTHING_DONE
     said = capsys.readouterr().err

@@ -20,6 +20,10 @@ every_case = pytest.mark.parametrize("case", CASES, ids=[case["name"] for case i
 BOUNDARY = {"refmaker_hdf5_szip": "imagecodecs", "refmaker_hdf5_lzf": "imagecodecs"} | {
     "refmaker_hdf5_zfp": "imagecodecs",
     "refmaker_hdf5_blosc2": "blosc2",
+    **{
+        f"refmaker_tiff_{name}": "imagecodecs"
+        for name in ("ccitt", "jpeg", "jpeg2k", "jpegxl", "jpegxr", "lerc", "lzw", "png", "webp")
+    },
 }
 
 
@@ -134,6 +138,18 @@ BROKEN_CONFIGURATIONS = [
     ({"id": "refmaker_hdf5_compound", "itemsize": 4, "fields": [[0, 2], [1, 2]]}, BrokenFileError),
     ({"id": "refmaker_hdf5_compound", "itemsize": 4, "fields": [[0, 2], [3, 2]]}, BrokenFileError),
     ({"id": "refmaker_hdf5_compound", "itemsize": 4, "fields": []}, BrokenFileError),
+    ({"id": "refmaker_tiff_lzw", "nbytes": 0}, BrokenFileError),
+    ({"id": "refmaker_tiff_lerc", "nbytes": 0}, BrokenFileError),
+    ({"id": "refmaker_tiff_ccitt", "scheme": 5, "rows": 1, "width": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_ccitt", "scheme": 4, "rows": 1 << 20, "width": 1 << 20}, BrokenFileError),
+    ({"id": "refmaker_tiff_bitunpack", "bits": 9, "length": 4, "itemsize": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_complexint", "itemsize": 8, "byteorder": "little"}, BrokenFileError),
+    ({"id": "refmaker_tiff_float24", "byteorder": "="}, BrokenFileError),
+    ({"id": "refmaker_tiff_predictor2", "itemsize": 3, "byteorder": "big", "width": 1, "samples": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_predictor3", "itemsize": 1, "width": 1, "samples": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_png", "shape": [1, 1], "itemsize": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_webp", "shape": [1 << 20, 1 << 20, 4], "itemsize": 1}, BrokenFileError),
+    ({"id": "refmaker_tiff_jpeg", "shape": [1, 1, 1], "itemsize": 1, "tables": "no base64"}, BrokenFileError),
 ]
 
 

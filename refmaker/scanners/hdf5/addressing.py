@@ -63,8 +63,8 @@ class Addressing:
         """
         return Wish.one(self.offset(address, length), length)
 
-    def wishes(self, address: npt.NDArray[np.uint64], length: int) -> Wish:
-        """Return the wish for structures of ``length`` bytes each, shape (n,).
+    def wishes(self, address: npt.NDArray[np.uint64], length: int, *, exact: bool = False) -> Wish:
+        """Return the wish for structures of ``length`` bytes each, shape (n,); ``exact`` as in ``Wish``.
 
         Raises:
             TruncatedFileError: one does not lie inside the file.
@@ -72,7 +72,7 @@ class Addressing:
         """
         if address.size:
             self.offset(int(address.max()), length)
-        return self.checked([Wish(address + np.uint64(self.base_address), length)])[0]
+        return self.checked([Wish(address + np.uint64(self.base_address), length, exact)])[0]
 
     def checked(self, wishes: list[Wish]) -> list[Wish]:
         """Return ``wishes``, after checking that together they are no longer than the file.

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5, h5a, h5g, h5p, h5r, h5s, h5t
+from h5py import h5a, h5g, h5r, h5s, h5t
 from h5py._objects import ObjectID
 
 from refmaker.errors import UnsupportedError
@@ -124,27 +124,19 @@ def _read(attribute: h5a.AttrID) -> Any:
     return value
 
 
-def _order(object_id: ObjectID) -> int:
-    """Return the index that lists attributes as they were created, or by name where the object does not keep that."""
-    kept = object_id.get_create_plist().get_attr_creation_order() & h5p.CRT_ORDER_TRACKED
-    return int(h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME)
-
-
 def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: bool = False) -> ObjectAttributes:
     """Return the attributes of an open object; one that cannot be read or expressed is listed in ``dropped``."""
     found = ObjectAttributes()
     name_attribute = None
+    names: list[bytes] = []
     try:
-        count = h5a.get_num_attrs(object_id)
+        h5a.iterate(object_id, names.append)  # by index, each attribute of many would be a search
     except H5PY_ERRORS as error:
-        found.dropped.append(("(all)", f"h5py cannot list them: {error}"))
-        return found
-    for index in range(count):
-        name = f"number {index}"
+        found.dropped.append(("(others)", f"h5py cannot list them: {error}"))
+    for raw_name in names:
+        name = text_of(raw_name)
         try:
-            attribute = h5a.open(object_id, index=index)
-            raw_name = attribute.name
-            name = text_of(raw_name)
+            attribute = h5a.open(object_id, raw_name)
             if raw_name == b"NAME":
                 name_attribute = attribute
             is_bookkeeping = _BOOKKEEPING.get(raw_name)

@@ -44,7 +44,7 @@ def read_btree_v1(
         node_count += children.size
         if node_count * node_size > addressing.end_of_file:
             raise addressing.broken("more B-tree nodes than the file holds", address)
-        [nodes] = yield [addressing.wishes(children, node_size)]
+        [nodes] = yield [addressing.wishes(children, node_size, exact=True)]
         level, used = _check_nodes(addressing, address, nodes, level - 1)
         if int(used.max()) > 2 * indexed_storage_k or (level and int(used.min()) == 0):
             raise addressing.broken(f"B-tree node with {int(used.max())} entries", address)

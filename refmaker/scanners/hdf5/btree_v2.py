@@ -16,7 +16,7 @@ from refmaker.scanners.hdf5.chunk_grid import ChunkGrid
 from refmaker.scanners.hdf5.chunk_record import ChunkColumns, record_dtype, stored_sizes
 from refmaker.source.base import Bytes, Parser
 
-__all__ = ["read_btree_v2"]
+__all__ = ["Tree", "read_btree_v2", "read_nodes"]
 
 UNFILTERED, FILTERED = 10, 11
 """Record types, section III.A.2."""
@@ -27,7 +27,7 @@ UIntArray = npt.NDArray[np.uint64]
 Records = npt.NDArray[np.void]
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
     """What the header says."""
 
     addressing: Addressing
@@ -70,7 +70,7 @@ def read_btree_v2(
         if tree.total_records:
             raise addressing.broken(f"B-tree of {tree.total_records} records without a root", address)
         return ChunkColumns.empty()
-    parts = yield from _read_nodes(tree)
+    parts = yield from read_nodes(tree)
     records = np.concatenate(parts) if len(parts) > 1 else parts[0]
     if records.size != tree.total_records:
         raise addressing.broken(f"{records.size} records found, {tree.total_records} expected", address)
@@ -85,7 +85,7 @@ def read_btree_v2(
     return ChunkColumns(position, chunk_address, stored_sizes(records), records["filter_mask"].astype(np.uint32))
 
 
-def _read_header(addressing: Addressing, address: int, rank: int, node_size: int, *, filtered: bool) -> Parser[_Tree]:
+def _read_header(addressing: Addressing, address: int, rank: int, node_size: int, *, filtered: bool) -> Parser[Tree]:
     widths = addressing.size_of_offsets + addressing.size_of_lengths
     [block] = yield [addressing.wish(address, 22 + widths)]
     head = addressing.signed_cursor(block[0], address, b"BTHD", 0)
@@ -96,10 +96,10 @@ def _read_header(addressing: Addressing, address: int, rank: int, node_size: int
     root = head.uint(addressing.size_of_offsets)
     [root_records] = head.unpack("H")
     total_records = head.uint(addressing.size_of_lengths)
-    return _Tree(addressing, address, type_, node_size, record, depth, root, root_records, total_records)
+    return Tree(addressing, address, type_, node_size, record, depth, root, root_records, total_records)
 
 
-def _levels(tree: _Tree) -> list[_Level]:
+def _levels(tree: Tree) -> list[_Level]:
     """Return the layout of the nodes at depths 0 to the root's."""
     record_size = tree.record.itemsize
     leaf_records = (tree.node_size - NODE_OVERHEAD) // record_size
@@ -125,7 +125,7 @@ def _width(value: int) -> int:
     return (value.bit_length() - 1) // 8 + 1
 
 
-def _read_nodes(tree: _Tree) -> Parser[list[Records]]:
+def read_nodes(tree: Tree) -> Parser[list[Records]]:
     """Return the records of all nodes, level by level, as opaque records."""
     addressing = tree.addressing
     address = np.array([tree.root], np.uint64)
@@ -148,14 +148,14 @@ def _read_nodes(tree: _Tree) -> Parser[list[Records]]:
     return parts
 
 
-def _records(tree: _Tree, nodes: Bytes, count: UIntArray, max_records: int) -> Records:
+def _records(tree: Tree, nodes: Bytes, count: UIntArray, max_records: int) -> Records:
     """Return the records in use of all nodes, shape (sum of count,)."""
     size = tree.record.itemsize
     room = nodes[:, NODE_HEAD : NODE_HEAD + max_records * size].view(f"V{size}")
     return room[np.arange(max_records, dtype=np.uint64) < count[:, None]]
 
 
-def _children(tree: _Tree, nodes: Bytes, count: UIntArray, level: _Level) -> tuple[UIntArray, UIntArray]:
+def _children(tree: Tree, nodes: Bytes, count: UIntArray, level: _Level) -> tuple[UIntArray, UIntArray]:
     """Return address and record count of every child of the internal ``nodes``, in order."""
     offsets = tree.addressing.size_of_offsets
     pointer_size = offsets + level.count_width + level.total_width

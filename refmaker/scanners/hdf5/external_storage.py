@@ -14,7 +14,7 @@ from h5py import h5f
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec, grid_of
 from refmaker.model.attributes import text_of
-from refmaker.model.chunks import ChunkManifest
+from refmaker.model.chunks import INLINE, ChunkManifest
 from refmaker.model.reference_set import DatasetState
 from refmaker.scanners.hdf5.storage import Dataset, Stored, absent, contiguous, whole
 
@@ -77,16 +77,17 @@ def external(dataset: Dataset) -> Stored:
             f"{len(extents)} external extents that do not end between rows of the first axis", code="external-storage"
         )
     chunk_shape = (first.length // row_nbytes, *whole(dataset.shape[1:]))
-    position = np.array([i for i, extent in enumerate(extents) if extent.there], np.uint64)
-    present = [extent for extent in extents if extent.there]
-    length = np.array([extent.there for extent in present], np.uint64)
+    # of a file too short to hold any of an extent nothing can be referenced: one zero, inlined, is padded with others
+    present = np.array([extent.there > 0 for extent in extents])
+    length = np.array([extent.there or 1 for extent in extents], np.uint64)
     chunk_nbytes = math.prod(chunk_shape) * dataset.element.stored_nbytes
     pad = (Codec("refmaker_pad", {"nbytes": chunk_nbytes}),) if (length != chunk_nbytes).any() else ()
     manifest = ChunkManifest.from_positions(
         grid_of(dataset.shape, chunk_shape),
-        position,
-        location_id=np.array([extent.location_id for extent in present], np.uint32),
-        offset=np.array([extent.offset for extent in present], np.uint64),
+        np.arange(len(extents), dtype=np.uint64),
+        location_id=np.where(present, [extent.location_id for extent in extents], INLINE).astype(np.uint32),
+        offset=np.where(present, [extent.offset for extent in extents], 0).astype(np.uint64),
         length=length,
+        inline=b"" if present.all() else b"\0",
     )
     return Stored(chunk_shape, manifest, pad, DatasetState.LINKED)

@@ -1,6 +1,8 @@
 """The files one scan touches: the file itself, and those its links, external storage and virtual datasets name."""
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -8,13 +10,14 @@ from refmaker.errors import SourceError
 from refmaker.model.reference_set import SourceFile
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File, open_hdf5
 from refmaker.scanners.registry import source_file
+from refmaker.source.blocks import kept
 from refmaker.source.location import OpenedFile, open_file
 
 __all__ = ["FileTable"]
 
 
 class FileTable:
-    """Opens each file once and gives it its row in the table of sources.
+    """Opens each file once, by whatever name, and gives it its row in the table of sources.
 
     Attributes:
         sources: the rows, as the ReferenceSet will have them.
@@ -24,7 +27,7 @@ class FileTable:
         self.sources: list[SourceFile] = []
         self._storage_options = storage_options
         self._opened: dict[str, tuple[int, OpenedFile]] = {}
-        self._hdf5: dict[str, Hdf5File] = {}
+        self._hdf5: dict[int, Hdf5File] = {}
         self._linked: list[OpenedFile] = []
         self.main = self._as_hdf5(main)
 
@@ -53,29 +56,33 @@ class FileTable:
             opened.source.close()
 
     def _as_hdf5(self, opened: OpenedFile) -> Hdf5File:
-        if opened.url not in self._hdf5:
-            self._hdf5[opened.url] = open_hdf5(opened, self._row(opened, "hdf5")[0])
-        return self._hdf5[opened.url]
+        number, first = self._row(opened, "hdf5")
+        if number not in self._hdf5:
+            self._hdf5[number] = open_hdf5(first, number)
+        return self._hdf5[number]
 
     def _row(self, opened: OpenedFile, scanner: str) -> tuple[int, OpenedFile]:
-        if opened.url not in self._opened:
-            self._opened[opened.url] = len(self.sources), opened
+        same = opened.url if opened.path is None else os.path.realpath(opened.path)
+        if same not in self._opened:
+            self._opened[same] = len(self.sources), opened
             self.sources.append(source_file(opened, scanner))
-        return self._opened[opened.url]
+        return self._opened[same]
 
     def _find(self, base: Hdf5File, name: str) -> OpenedFile:
         """Open a file by the rules of HDF5: as named, beside the naming file, or that file's own name there."""
         candidates = _candidates(base.opened, name)
         problem = SourceError(f"a linked file is named {name!r}, which names nothing", location=base.opened.url)
         for candidate in candidates:
-            known = self._opened.get(candidate) or self._opened.get(f"file://{candidate}")
+            known = self._opened.get(candidate if base.opened.path is None else os.path.realpath(candidate))
             if known:
                 return known[1]
             try:
                 opened = open_file(candidate, self._storage_options)
             except SourceError as error:
-                problem = error
+                problem = SourceError(f"linked file {name!r} {error.message}", location=error.location)
                 continue
+            if opened.path is None:
+                opened = replace(opened, source=kept(opened.source))
             self._linked.append(opened)
             return opened
         raise problem

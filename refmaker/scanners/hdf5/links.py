@@ -17,7 +17,10 @@ from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
 
-__all__ = ["DatasetNode", "GroupNode", "Tree", "walk_links"]
+__all__ = ["DatasetNode", "GroupNode", "Tree", "open_path", "walk_links"]
+
+MOST_LINKS = 64
+"""Soft and external links in one path; HDF5's own default is 16."""
 
 Problem = Callable[[str, str, str], None]
 
@@ -150,20 +153,17 @@ class _Walk:
     def follow(self, group: GroupNode, name: str, raw: bytes, link_type: int) -> None:
         """Add what a soft or external link names."""
         path = child_path(group.path, name)
-        file, target_text = group.file, ""
+        target_text = ""
         try:
             if link_type == h5l.TYPE_SOFT:
                 target_text = text_of(group.id.links.get_val(raw))
-                target = h5o.open(group.id, raw)
-                file = group.file
             elif link_type == h5l.TYPE_EXTERNAL:
                 file_name, inner = map(text_of, group.id.links.get_val(raw))
                 target_text = f"{inner} in {file_name}"
-                file = self.files.linked_hdf5(group.file, file_name)
-                target = h5o.open(file.id, inner.encode())
             else:
                 self.note(path, "link", f"a link of user-defined type {link_type} cannot be followed")
                 return
+            file, target = open_path(self.files, group.file, group.id, raw)
         except (*H5PY_ERRORS, RefmakerError) as error:
             reason = f": {error}" if isinstance(error, RefmakerError) and not isinstance(error, SourceError) else ""
             self.note(path, "dangling-link", f"the link to {target_text or '?'} leads nowhere{reason}")
@@ -171,6 +171,50 @@ class _Walk:
         new = self.add(group, name, file, target)
         if new is not None:
             self.descend(new)
+
+
+def open_path(files: FileTable, file: Hdf5File, start: ObjectID, path: bytes) -> tuple[Hdf5File, ObjectID]:
+    """Open what a path names, and return it with the file it lies in.
+
+    HDF5 would follow the links in a path too, but from one file into another without telling: byte offsets would then
+    be taken for those of the wrong file.
+
+    Args:
+        files: opens the files that external links name.
+        file: where the path starts.
+        start: the group that it is relative to, if it does not begin with a slash.
+        path: link names with slashes between them.
+
+    Raises:
+        KeyError: there is no such object, or links lead in a circle.
+        SourceError, BrokenFileError: an external link leads to no HDF5 file.
+    """
+    here = h5g.open(file.id, b"/") if path.startswith(b"/") else start
+    names, links = path.split(b"/")[::-1], 0
+    while names:
+        name = names.pop()
+        if name in {b"", b"."}:
+            continue
+        if not isinstance(here, h5g.GroupID):
+            raise KeyError(f"{text_of(name)!r} in something that is no group")
+        if not here.links.exists(name):
+            raise KeyError(f"there is no {text_of(name)!r}")
+        link_type = here.links.get_info(name).type
+        if link_type == h5l.TYPE_HARD:
+            here = h5o.open(here, name)
+            continue
+        links += 1
+        if links > MOST_LINKS or link_type not in {h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL}:
+            raise KeyError(f"{text_of(name)!r} is a link of another type, or leads in a circle")
+        target = here.links.get_val(name)
+        if link_type == h5l.TYPE_EXTERNAL:
+            file_name, target = target
+            file = files.linked_hdf5(file, text_of(file_name))
+            here = h5g.open(file.id, b"/")
+        elif target.startswith(b"/"):
+            here = h5g.open(file.id, b"/")
+        names += target.split(b"/")[::-1]
+    return file, here
 
 
 def reaches(start: GroupNode, goal: GroupNode) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from h5py import h5s
 
-from refmaker.errors import BrokenFileError, OptionError, RefmakerError, UnsupportedError
+from refmaker.errors import BrokenFileError, OptionError, RefmakerError, SourceError, UnsupportedError
 from refmaker.model.array import ArrayMetadata, Codec, VirtualArray, grid_of
 from refmaker.model.attributes import JSON
 from refmaker.model.chunks import ChunkManifest
@@ -30,8 +30,8 @@ MEND_BY_INLINING_BELOW = 64 << 10
 """Bytes below which values that would need one of our codecs are stored decoded: every reader reads those."""
 INLINE_FILL_BELOW = 64 << 10
 """Bytes below which an array that was never written is stored as its fill value."""
-MOST_NODES = 1_000_000
-"""Nodes that hard links to shared groups may multiply a file to; a hostile file could otherwise grow without end."""
+MOST_REPEATED = 100_000
+"""Nodes by which further links to groups met before may multiply a file; a hostile one could grow without end."""
 
 
 def scan(opened: OpenedFile, options: ScanOptions) -> ReferenceSet:
@@ -60,6 +60,7 @@ class _Scan:
         self.dimensions: dict[int, Dimensions] = {}
         self.attributes: dict[tuple[int, int], ObjectAttributes] = {}
         self.arrays: dict[tuple[int, int], VirtualArray] = {}
+        self.repeated = 0
 
     def run(self) -> ReferenceSet:
         tree = walk_links(self.files, self.note, self.left_out)
@@ -145,11 +146,17 @@ class _Scan:
             group, count = built[id(member)]
             if not usable_name(name):
                 self.left_out(child_path(path, name), "name", f"{name!r} cannot name a Zarr group")
-            elif nodes + count > MOST_NODES:
-                self.note(child_path(path, name), "hard-link", "another link to a group met before; too many to repeat")
-            else:
-                groups[name] = group
-                nodes += count
+                continue
+            if member.path != child_path(node.path, name):
+                if self.repeated + count > MOST_REPEATED:
+                    sentence = (
+                        f"another link to {member.path}, which is shown there only: repeated, the file is too large"
+                    )
+                    self.note(child_path(path, name), "hard-link", sentence)
+                    continue
+                self.repeated += count
+            groups[name] = group
+            nodes += count
         arrays: dict[str, VirtualArray] = {}
         for name, dataset in node.datasets.items():
             shown_as = self.array_name(name, node)
@@ -190,6 +197,7 @@ class _Scan:
             array, report = self.express(path, node)
         except (RefmakerError, *H5PY_ERRORS) as error:
             code = error.code if isinstance(error, UnsupportedError) else "broken"
+            code = "missing-file" if isinstance(error, SourceError) else code
             reason = error.message if isinstance(error, RefmakerError) else f"HDF5 cannot read it: {error}"
             self.left_out(path, code, reason)
             return None

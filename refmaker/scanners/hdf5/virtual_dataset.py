@@ -2,18 +2,22 @@
 
 HDF5 File Format Specification, appendix VII, "Virtual Storage": each mapping says that a selection of the virtual
 dataset is a selection of a source dataset, in this or another file; ``%b`` in a name counts blocks along an unlimited
-axis. A mapping of one block that starts on a chunk border, and ends on one or at the dataset's end, is a part of the
-chunk grid; everything else is read through h5py if it is small, and refused if not.
+axis. Selections are taken axis by axis as runs of elements. Where every run starts on a chunk border of both datasets,
+and ends on one or at the virtual dataset's end, a mapping copies rows of the source's manifest; everything else is read
+through h5py if it is small, and refused if not.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from h5py import h5d, h5s
+import numpy.typing as npt
+from h5py import h5d, h5g, h5s
 
 from refmaker.errors import RefmakerError, SourceError, UnsupportedError
-from refmaker.model.array import grid_of
+from refmaker.model.array import Codec, grid_of
 from refmaker.model.attributes import text_of
 from refmaker.model.chunks import INLINE, MISSING, ChunkManifest
 from refmaker.model.reference_set import DatasetState
@@ -21,6 +25,7 @@ from refmaker.scanners.hdf5.decoded import native_values
 from refmaker.scanners.hdf5.element_types import element_type
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
+from refmaker.scanners.hdf5.links import open_path
 from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
 
 __all__ = ["virtual"]
@@ -28,18 +33,50 @@ __all__ = ["virtual"]
 INLINE_UNALIGNED_BELOW = 1 << 20
 """Bytes below which a virtual dataset that fits no chunk grid is stored as values."""
 MOST_BLOCKS = 1_000_000
-"""Blocks that one printf-style mapping may stand for."""
+"""Blocks that one mapping may stand for."""
+MOST_CHUNKS = 100_000_000
+"""Chunks of a grid that is laid out in memory, 20 bytes each."""
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Runs:
+    """What a selection takes of one axis: runs of elements, ascending, as parallel arrays."""
+
+    start: Integers
+    length: Integers
+    unlimited: bool = False
+
+    @property
+    def total(self) -> int:
+        """Elements taken."""
+        return int(self.length.sum())
+
+    def first(self, total: int) -> "_Runs":
+        """Return the first ``total`` elements."""
+        before = np.cumsum(self.length) - self.length
+        length = np.minimum(self.length, total - before)
+        return _Runs(self.start[length > 0], length[length > 0])
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """A rectangle of the virtual dataset that is a rectangle of a source dataset of the same shape."""
+class _Mapping:
+    """``axes`` of the virtual dataset are a selection (``source_space``) of a source dataset."""
 
-    start: tuple[int, ...]
-    shape: tuple[int, ...]
+    axes: tuple[_Runs, ...]
     file_name: str
     dataset_name: str
-    source_start: tuple[int, ...]
+    source_space: h5s.SpaceID
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """A source dataset: its storage, and its manifest as (location id, offset, length) over its grid."""
+
+    dataset: Dataset
+    place: Stored
+    columns: tuple[npt.NDArray[Any], ...]
 
 
 class _NotOnChunksError(UnsupportedError):
@@ -72,123 +109,202 @@ def virtual(dataset: Dataset) -> Stored:
 
 def _linked(dataset: Dataset) -> Stored:
     """Return the storage with the source datasets' chunks in their places."""
-    placed = [(block, part) for block in _blocks(dataset) if (part := _source(dataset, block)) is not None]
-    if not placed:
-        chunk_shape = whole(dataset.shape)
-        return Stored(chunk_shape, ChunkManifest.empty(grid_of(dataset.shape, chunk_shape)), (), DatasetState.LINKED)
-    _, (source, place) = placed[0]
-    chunk_shape, codecs = place.chunk_shape, place.codecs
+    sources: dict[tuple[str, str], _Source | None] = {}
+    layout: tuple[tuple[int, ...], tuple[Codec, ...]] | None = None
+    canvas: list[npt.NDArray[Any]] = []
+    for mapping in _mappings(dataset):
+        named = mapping.file_name, mapping.dataset_name
+        if named not in sources:
+            sources[named] = _source(dataset, *named)
+        source = sources[named]
+        if source is None:
+            continue  # what does not exist reads as fill
+        chunk_shape, window, source_window = _on_chunks(dataset, mapping, source.dataset, source.place.chunk_shape)
+        if layout is None:
+            layout = chunk_shape, source.place.codecs
+            grid = grid_of(dataset.shape, chunk_shape)
+            if math.prod(grid) > MOST_CHUNKS:
+                raise _NotOnChunksError(f"a grid of {math.prod(grid)} chunks")
+            canvas = [np.full(grid, MISSING, np.uint32), np.zeros(grid, np.uint64), np.zeros(grid, np.uint64)]
+        if layout != (chunk_shape, source.place.codecs):
+            raise _NotOnChunksError(f"source {named[1]} has other chunks or filters than the first source")
+        parts = [column[np.ix_(*source_window)] for column in source.columns]
+        if (parts[0] == INLINE).any():
+            raise _NotOnChunksError(f"source {named[1]} is not stored as byte ranges")
+        if (parts[0] == MISSING).any():
+            _check_same_fill(dataset, source.dataset)
+        for column, part in zip(canvas, parts, strict=True):
+            column[np.ix_(*window)] = part.reshape([index.size for index in window])
+    chunk_shape, codecs = layout or (whole(dataset.shape), ())
     grid = grid_of(dataset.shape, chunk_shape)
-    location_id = np.full(grid, MISSING, np.uint32)
-    offset, length = np.zeros(grid, np.uint64), np.zeros(grid, np.uint64)
-    notes: list[tuple[str, str]] = []
-    for block, (source, place) in placed:
-        if place.codecs != codecs or place.chunk_shape != chunk_shape:
-            raise _NotOnChunksError(f"source {block.dataset_name} has other chunks or filters than the first source")
-        window, source_window = _windows(dataset, block, source, chunk_shape)
-        dense = place.manifest.to_dense()
-        columns = [
-            np.asarray(c).reshape(place.manifest.grid_shape) for c in (dense.location_id, dense.offset, dense.length)
-        ]
-        if (columns[0][source_window] == INLINE).any():
-            raise _NotOnChunksError(f"source {block.dataset_name} is not stored as byte ranges")
-        if (columns[0][source_window] == MISSING).any():
-            _check_same_fill(dataset, source)
-        location_id[window], offset[window], length[window] = (column[source_window] for column in columns)
-        notes.extend(place.notes)
-    manifest = ChunkManifest(grid, location_id.ravel(), offset.ravel(), length.ravel())
+    notes = [note for source in sources.values() if source for note in source.place.notes]
+    manifest = ChunkManifest.empty(grid)
+    if canvas:
+        location_id, offset, length = (column.ravel() for column in canvas)
+        manifest = ChunkManifest(grid, location_id, offset, length)
     return Stored(chunk_shape, manifest, codecs, DatasetState.LINKED, notes)
 
 
-def _blocks(dataset: Dataset) -> Iterator[_Block]:
-    """Yield the mappings as pairs of rectangles; printf-style names are counted out."""
+# -- selections ------------------------------------------------------------------------------------------------------
+def _mappings(dataset: Dataset) -> Iterator[_Mapping]:
+    """Yield the mappings; those with printf-style names counted out, a source for each block."""
     properties = dataset.properties
     for i in range(properties.get_virtual_count()):
-        space, source_space = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
         file_name = text_of(properties.get_virtual_filename(i))
         name = text_of(properties.get_virtual_dsetname(i))
-        if "%b" in file_name or "%b" in name:
-            yield from _counted(dataset, space, file_name, name)
+        space, source_space = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
+        if "%b" not in file_name.replace("%%", "") + " " + name.replace("%%", ""):
+            axes = _axes(space, dataset.space)
+            yield _Mapping(axes, _counted(file_name, 0), _counted(name, 0), source_space)
             continue
-        start, shape = _rectangle(space, dataset.space)
-        source_start, source_shape = _rectangle(source_space, None)
-        unlimited = [a for a, n in enumerate(shape) if n is None]
-        if [n for n in source_shape if n not in {1, None}] != [
-            n for n in shape if n not in {1, None}
-        ] and not unlimited:
-            raise _NotOnChunksError("a mapping between selections of different shapes")
-        if len(source_shape) != len(shape):
-            raise _NotOnChunksError("a mapping between datasets of different numbers of axes")
-        yield _Block(
-            start,
-            tuple(dataset.space[a] - start[a] if n is None else n for a, n in enumerate(shape)),
-            _unescaped(file_name),
-            _unescaped(name),
-            source_start,
-        )
+        start, stride, count, block = _hyperslab(space)
+        along = [axis for axis, n in enumerate(count) if n == h5s.UNLIMITED]
+        if len(along) != 1 or any(n not in {1, h5s.UNLIMITED} for n in count):
+            raise _NotOnChunksError("a printf-style mapping that is not one block after the other along one axis")
+        axis = along[0]
+        most = -(-(dataset.space[axis] - start[axis]) // stride[axis])
+        if most > MOST_BLOCKS:
+            raise _NotOnChunksError(f"a printf-style mapping of more than {MOST_BLOCKS} blocks")
+        for k in range(most):
+            at = [s + k * stride[a] if a == axis else s for a, s in enumerate(start)]
+            axes = tuple(_runs(s, 1, 1, b, n) for s, b, n in zip(at, block, dataset.space, strict=True))
+            yield _Mapping(axes, _counted(file_name, k), _counted(name, k), source_space)
 
 
-def _unescaped(name: str) -> str:
-    return name.replace("%%", "%")
+def _counted(name: str, block: int) -> str:
+    """Return a source's name for one block: ``%b`` is its number, ``%%`` a percent sign."""
+    return name.replace("%%", "\0").replace("%b", str(block)).replace("\0", "%")
 
 
-def _counted(dataset: Dataset, space: h5s.SpaceID, file_name: str, name: str) -> Iterator[_Block]:
-    """Yield the blocks of a printf-style mapping: block k is the whole of source k."""
-    if not space.is_regular_hyperslab():
-        raise _NotOnChunksError("a printf-style mapping of an irregular selection")
-    start, stride, count, block = space.get_regular_hyperslab()
-    axis = next((a for a, n in enumerate(count) if n == h5s.UNLIMITED), None)
-    if axis is None or any(n != 1 for a, n in enumerate(count) if a != axis):
-        raise _NotOnChunksError("a printf-style mapping that is not one block after the other along one axis")
-    for k in range(MOST_BLOCKS):
-        at = tuple(s + k * stride[a] if a == axis else s for a, s in enumerate(start))
-        if at[axis] >= dataset.space[axis]:
-            return
-        shape = tuple(min(n, dataset.space[a] - at[a]) for a, n in enumerate(block))
-        names = (text.replace("%%", "\0").replace("%b", str(k)).replace("\0", "%") for text in (file_name, name))
-        yield _Block(at, shape, next(names), next(names), (0,) * len(at))
-    raise _NotOnChunksError(f"a printf-style mapping of more than {MOST_BLOCKS} blocks")
-
-
-def _rectangle(
-    space: h5s.SpaceID, whole_shape: tuple[int, ...] | None
-) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
-    """Return (start, shape) of a selection that is one rectangle; None in shape: unlimited."""
-    if space.get_select_type() == h5s.SEL_ALL:
-        shape = whole_shape or space.get_simple_extent_dims()
-        return (0,) * len(shape), tuple(shape)
+def _hyperslab(space: h5s.SpaceID) -> tuple[tuple[int, ...], ...]:
     if space.get_select_type() != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
-        raise _NotOnChunksError("a mapping that is not one rectangle")
-    start, stride, count, block = space.get_regular_hyperslab()
-    shape_: list[int | None] = []
-    for step, n, length in zip(stride, count, block, strict=True):
-        if h5s.UNLIMITED in {n, length}:
-            if length not in {h5s.UNLIMITED, step}:
-                raise _NotOnChunksError("a mapping with gaps")
-            shape_.append(None)
-        elif n == 1 or step == length:
-            shape_.append(n * length)
+        raise _NotOnChunksError("a mapping that is no regular hyperslab")
+    hyperslab: tuple[tuple[int, ...], ...] = space.get_regular_hyperslab()
+    return hyperslab
+
+
+def _axes(space: h5s.SpaceID, shape: tuple[int, ...]) -> tuple[_Runs, ...]:
+    """Return what a selection takes of each axis of a dataset of this shape."""
+    if space.get_select_type() == h5s.SEL_ALL:
+        return tuple(_runs(0, 1, 1, n, n) for n in shape)
+    hyperslab = _hyperslab(space)
+    if len(hyperslab[0]) != len(shape):
+        raise _NotOnChunksError("a mapping from a source of another number of axes than it was made for")
+    return tuple(_runs(*numbers) for numbers in zip(*hyperslab, shape, strict=True))
+
+
+def _runs(start: int, stride: int, count: int, block: int, extent: int) -> _Runs:
+    """Return the runs of one axis of a hyperslab, inside the axis."""
+    unlimited = h5s.UNLIMITED in {count, block}
+    if block == h5s.UNLIMITED:
+        count, block = 1, max(extent - start, 0)
+    elif count == h5s.UNLIMITED:
+        count = max(-(-(extent - start) // stride), 0)
+    if stride == block:
+        count, block = 1, count * block
+    if count > MOST_BLOCKS:
+        raise _NotOnChunksError(f"a mapping of more than {MOST_BLOCKS} blocks")
+    starts = start + stride * np.arange(count, dtype=np.int64)
+    length = np.minimum(block, extent - starts)
+    return _Runs(starts[length > 0], length[length > 0], unlimited)
+
+
+def _on_chunks(
+    dataset: Dataset, mapping: _Mapping, source: Dataset, source_chunks: tuple[int, ...]
+) -> tuple[tuple[int, ...], list[Integers], list[Integers]]:
+    """Return (chunk shape, grid indices along each axis, those of the source) of a mapping; both in the same order.
+
+    Axes of which one element is taken may be in one of the two datasets only: images stacked, or taken from a stack.
+
+    Raises:
+        UnsupportedError: the mapping does not lie on the source's chunks.
+    """
+    inner = len(dataset.element.inner_shape)
+    ours, theirs = list(mapping.axes), list(_axes(mapping.source_space, source.space))
+    if len(ours) == len(theirs):
+        for k, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            if one.unlimited and other.unlimited:
+                both = min(one.total, other.total)
+                ours[k], theirs[k] = one.first(both), other.first(both)
+    chunk_shape: list[int] = []
+    window: list[Integers] = []
+    source_window: list[Integers] = []
+    nothing = _runs(0, 1, 1, 1, 1)
+    for axis, source_axis in _pairs([runs.total for runs in ours], [runs.total for runs in theirs]):
+        chunk = 1 if source_axis is None else source_chunks[source_axis]
+        one = nothing if axis is None else ours[axis]
+        other = nothing if source_axis is None else theirs[source_axis]
+        if axis is None and chunk != 1:
+            raise _NotOnChunksError(f"a mapping of a part of the source's chunks along its axis {source_axis}")
+        index, source_index = _chunk_indices(one, other, chunk, 1 if axis is None else dataset.space[axis])
+        if axis is not None:
+            chunk_shape.append(chunk)
+            window.append(index)
+        if source_axis is not None:
+            source_window.append(source_index)
+    none = [np.zeros(1, np.int64)] * inner
+    inner_chunks = source_chunks[len(source_chunks) - inner :]
+    return (*chunk_shape, *inner_chunks), [*window, *none], [*source_window, *none]
+
+
+def _pairs(totals: Sequence[int], source_totals: Sequence[int]) -> Iterator[tuple[int | None, int | None]]:
+    """Yield which axis goes with which axis of the source; None beside axes of one element that stand alone."""
+    i = j = 0
+    while i < len(totals) or j < len(source_totals):
+        here = totals[i] if i < len(totals) else None
+        there = source_totals[j] if j < len(source_totals) else None
+        if here == there:
+            yield i, j
+        elif here == 1:
+            yield i, None
+        elif there == 1:
+            yield None, j
         else:
-            raise _NotOnChunksError("a mapping with gaps")
-    return tuple(start), tuple(shape_)
+            raise _NotOnChunksError("a mapping between selections of different shapes")
+        i, j = i + (here in {there, 1}), j + (here == there or here != 1)
 
 
-def _source(dataset: Dataset, block: _Block) -> tuple[Dataset, Stored] | None:
-    """Return the source dataset of a block and its storage; None where it does not exist, which reads as fill."""
+def _chunk_indices(one: _Runs, other: _Runs, chunk: int, extent: int) -> tuple[Integers, Integers]:
+    """Return the chunks that runs cover in the virtual dataset (of ``extent``) and in the source, in the same order.
+
+    Raises:
+        UnsupportedError: a run begins or ends inside a chunk.
+    """
+    ends, source_ends = np.cumsum(one.length), np.cumsum(other.length)
+    cuts = np.union1d(ends, source_ends)
+    begins = np.concatenate([np.zeros(1, np.int64), cuts])[: cuts.size]
+    at, source_at = np.searchsorted(ends, begins, "right"), np.searchsorted(source_ends, begins, "right")
+    start = one.start[at] + begins - (ends - one.length)[at]
+    source_start = other.start[source_at] + begins - (source_ends - other.length)[source_at]
+    length = cuts - begins
+    inside = (start % chunk != 0) | (source_start % chunk != 0)
+    if inside.any() or ((length % chunk != 0) & (start + length != extent)).any():
+        raise _NotOnChunksError("a mapping that does not lie on the source's chunks")
+    count = -(-length // chunk)
+    step = np.arange(int(count.sum()), dtype=np.int64) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(start // chunk, count) + step, np.repeat(source_start // chunk, count) + step
+
+
+# -- sources ---------------------------------------------------------------------------------------------------------
+def _source(dataset: Dataset, file_name: str, dataset_name: str) -> _Source | None:
+    """Return a source dataset and its storage; None where it does not exist, which reads as fill."""
     files: FileTable = dataset.files
     try:
-        file: Hdf5File = dataset.file if block.file_name == "." else files.linked_hdf5(dataset.file, block.file_name)
-        source_id = h5d.open(file.id, block.dataset_name.encode())
+        file: Hdf5File = dataset.file if file_name == "." else files.linked_hdf5(dataset.file, file_name)
+        file, source_id = open_path(files, file, h5g.open(file.id, b"/"), dataset_name.encode())
     except (SourceError, KeyError):
         return None
     except (RefmakerError, *H5PY_ERRORS) as error:
-        raise UnsupportedError(
-            f"source {block.dataset_name} cannot be read: {error}", code="virtual-dataset"
-        ) from error
+        raise UnsupportedError(f"source {dataset_name} cannot be read: {error}", code="virtual-dataset") from error
+    if not isinstance(source_id, h5d.DatasetID):
+        return None
     element = element_type(source_id.get_type())
-    if element.dtype != dataset.element.dtype or element.decode or element.fixups != dataset.element.fixups:
-        raise _NotOnChunksError(f"source {block.dataset_name} has another datatype")
+    same = element.dtype == dataset.element.dtype and element.inner_shape == dataset.element.inner_shape
+    if not same or element.decode or element.fixups != dataset.element.fixups:
+        raise _NotOnChunksError(f"source {dataset_name} has another datatype")
     space = source_id.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
+        raise _NotOnChunksError(f"source {dataset_name} has a null dataspace")
     source = replace(
         dataset,
         file=file,
@@ -197,29 +313,17 @@ def _source(dataset: Dataset, block: _Block) -> tuple[Dataset, Stored] | None:
         element=element,
         space=space.get_simple_extent_dims(),
         maxshape=tuple(None if n == h5s.UNLIMITED else n for n in space.get_simple_extent_dims(True)),
+        chunk_bytes=None,
     )
     if source.properties.get_layout() == h5d.VIRTUAL:
         raise _NotOnChunksError("a virtual dataset of virtual datasets")
-    return source, stored(source)
-
-
-def _windows(
-    dataset: Dataset, block: _Block, source: Dataset, chunk_shape: tuple[int, ...]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return the parts of the two chunk grids that a block covers."""
-    window, source_window = [], []
-    inner = len(dataset.element.inner_shape)
-    for axis, chunk in enumerate(chunk_shape[: len(chunk_shape) - inner]):
-        start, source_start = block.start[axis], block.source_start[axis]
-        length = min(block.shape[axis], source.space[axis] - source_start)
-        ends_chunk = length % chunk == 0
-        ends_dataset = start + length == dataset.space[axis]
-        if start % chunk or source_start % chunk or not (ends_chunk or ends_dataset) or length <= 0:
-            raise _NotOnChunksError(f"a mapping that does not lie on the source's chunks along axis {axis}")
-        count = -(-length // chunk)
-        window.append(slice(start // chunk, start // chunk + count))
-        source_window.append(slice(source_start // chunk, source_start // chunk + count))
-    return (*window, *[slice(None)] * inner), (*source_window, *[slice(None)] * inner)
+    place = stored(source)
+    if len(place.manifest) > MOST_CHUNKS:
+        raise _NotOnChunksError(f"source {dataset_name} has a grid of {len(place.manifest)} chunks")
+    dense = place.manifest.to_dense()
+    grid = place.manifest.grid_shape
+    columns = (dense.location_id, dense.offset, dense.length)
+    return _Source(source, place, tuple(np.asarray(column).reshape(grid) for column in columns))
 
 
 def _check_same_fill(dataset: Dataset, source: Dataset) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec
 
-__all__ = ["Pipeline", "pipeline_of"]
+__all__ = ["FAX", "JPEG", "PICTURES", "Pipeline", "check_data_type", "pipeline_of"]
 
 LITTLE, BIG = "little", "big"
 
@@ -75,7 +75,8 @@ def _picture(name: str) -> Callable[[Segment], Codec]:
 def _ccitt(segment: Segment) -> Codec:
     page = segment.page
     found = {"scheme": int(page.compression), "rows": segment.rows, "width": segment.width}
-    options = int(page.tags.valueof(292) or 0)
+    options = page.tags.valueof(292)
+    options = int(options) if isinstance(options, int) else 0
     return Codec("refmaker_tiff_ccitt", {**found, "t4options": options} if options else found)
 
 
@@ -96,6 +97,8 @@ def _jpeg(segment: Segment) -> Codec:
         elif photometric == 5:
             extra["outcolorspace"] = 4
         elif photometric > 3:
+            if not hasattr(page.photometric, "name"):
+                raise UnsupportedError(f"JPEG of photometric interpretation {photometric}", code="photometric")
             extra["outcolorspace"] = page.photometric.name
     if page.planarconfig != 1:
         extra["outcolorspace"] = 1
@@ -159,12 +162,7 @@ def pipeline_of(page: Any, rows: int, width: int, samples: int) -> Pipeline:
     Raises:
         UnsupportedError: nothing here decodes it.
     """
-    if page.dtype is None or page._dtype is None:  # noqa: SLF001  what tifffile itself looks at
-        raise UnsupportedError(
-            f"samples of {_listed(page.bitspersample)} bits (SampleFormat {_listed(page.sampleformat)}) "
-            "have no data type",
-            code="dtype",
-        )
+    check_data_type(page)
     _check_samples(page)
     segment = Segment(page, rows, width, samples, page.dtype.itemsize)
     compression = int(page.compression)
@@ -186,6 +184,16 @@ def pipeline_of(page: Any, rows: int, width: int, samples: int) -> Pipeline:
     bits = page.bitspersample
     row = -(-bits * width * samples // 8) if compression == 1 else None
     return Pipeline(data_type, tuple(codecs), row)
+
+
+def check_data_type(page: Any) -> None:
+    """Refuse a page whose samples are no numbers that numpy has."""
+    if page.dtype is None or page._dtype is None:  # tifffile looks at both
+        raise UnsupportedError(
+            f"samples of {_listed(page.bitspersample)} bits (SampleFormat {_listed(page.sampleformat)}) "
+            "have no data type",
+            code="dtype",
+        )
 
 
 def _check_samples(page: Any) -> None:
@@ -213,8 +221,8 @@ def _unpacked(segment: Segment) -> tuple[np.dtype[Any], list[Codec]]:
     if kind.kind == "f":
         return kind, [Codec("refmaker_tiff_float24", {"byteorder": segment.byteorder})]
     layout = {"bits": bits, "length": segment.width * segment.samples, "itemsize": kind.itemsize}
-    if bits % 8 == 0:
-        layout["byteorder"] = segment.byteorder
+    if bits % 8 == 0 and segment.byteorder == BIG:
+        raise UnsupportedError(f"{bits}-bit samples of a big-endian file: readers differ on their order", code="dtype")
     return kind.newbyteorder("<"), [Codec("refmaker_tiff_bitunpack", layout)]
 
 
@@ -232,7 +240,9 @@ def _unpredicted(segment: Segment, kind: np.dtype[Any]) -> tuple[np.dtype[Any], 
         layout["distance"] = distance
     if predictor in FLOATING_POINT:
         if kind.kind != "f" or page.bitspersample == 24:
-            raise UnsupportedError(f"the floating-point predictor for {page.bitspersample}-bit {kind}", code="predictor")
+            raise UnsupportedError(
+                f"the floating-point predictor for {page.bitspersample}-bit {kind}", code="predictor"
+            )
         return kind.newbyteorder(">"), [Codec("refmaker_tiff_predictor3", layout)]
     if kind.kind == "c" or page.bitspersample in {1, 24}:
         raise UnsupportedError(f"predictor 2 for {page.bitspersample}-bit {kind}", code="predictor")

@@ -1,10 +1,11 @@
-"""What tifffile says the images of a file are, as plain values: series, their levels, and the pages these consist of."""
+"""What tifffile says the images of a file are, as plain values: series, their levels, and the pages of these."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from refmaker.errors import BrokenFileError
 from refmaker.scanners.tiff.tiff_file import TiffFile, asking, listening
 
 __all__ = ["Level", "Role", "Series", "read_series"]
@@ -17,6 +18,8 @@ MASK, REDUCED = 0b100, 0b001
 """Bits of NewSubfileType; TIFF 6.0, section 8."""
 LABELS = frozenset({"label", "macro", "thumbnail", "map", "overview"})
 """Series of slide scanners that are not the slide."""
+SLIDES = frozenset({"svs", "scn", "qpi", "ndpi", "bif", "avs", "philips", "indica"})
+"""tifffile's names for slide scanners' files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +29,7 @@ class Level:
     Attributes:
         shape: elements along each axis, axes of length 1 left out as tifffile leaves them out.
         axes: tifffile's letter for each axis: Y, X, S (sample), Z, C, T, I (sequence) ...
+        number: its number among tifffile's levels of the series.
         keyframe: the page whose tags hold for all pages.
         pages: the pages in the C order of the leading axes; None where the source has none.
         data_offset: where all of it lies as one contiguous block of plain elements, or None.
@@ -33,6 +37,7 @@ class Level:
 
     shape: tuple[int, ...]
     axes: str
+    number: int
     keyframe: Any
     pages: tuple[Any, ...]
     data_offset: int | None = None
@@ -70,34 +75,71 @@ def read_series(file: TiffFile) -> tuple[Series, ...]:
         BrokenFileError: tifffile cannot make sense of it.
     """
     with asking(file.opened.url), listening(file.complaints):
-        found = [_series(number, series) for number, series in enumerate(file.tifffile.series)]
+        listed = file.tifffile.series
+        for series in listed:
+            for level in series.levels:
+                _checked(level.keyframe, file.opened.url)
+        found = [_series(number, series) for number, series in enumerate(listed)]
         return (*found, *_left_over(file, found))
 
 
 def _series(number: int, series: Any) -> Series:
     keyframe = series.keyframe
-    levels = tuple(_level(level) for level in series.levels)
-    return Series(f"series {number}", series.name or "", series.kind, _role(keyframe, series.name or ""), levels,
-                  any(level.transform is not None for level in series.levels))  # fmt: skip
+    levels = tuple(_level(number, level) for number, level in enumerate(series.levels))
+    return Series(
+        title=f"series {number}",
+        name=series.name or "",
+        kind=series.kind,
+        role=_role(keyframe, series.kind, series.name or ""),
+        levels=levels,
+        is_transformed=any(level.transform is not None for level in series.levels),
+    )
 
 
-def _role(keyframe: Any, name: str) -> Role:
-    if keyframe.subfiletype & MASK:
+def _role(keyframe: Any, kind: str, name: str) -> Role:
+    if int(keyframe.subfiletype) & MASK:
         return "mask"
-    if name.lower() in LABELS:
+    if kind in SLIDES and name.lower() in LABELS:
         return "label"
-    return "reduced" if keyframe.subfiletype & REDUCED else "image"
+    return "reduced" if int(keyframe.subfiletype) & REDUCED else "image"
 
 
-def _level(level: Any) -> Level:
+INTEGERS = (
+    *("imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "tiledepth", "rowsperstrip"),
+    *("samplesperpixel", "compression", "predictor", "fillorder", "photometric", "planarconfig", "subfiletype"),
+)
+"""Attributes of a page that are tags, and in a broken file anything."""
+
+
+def _checked(page: Any, location: str) -> Any:
+    """Return a page once its attributes are what they are taken for.
+
+    Raises:
+        BrokenFileError: a tag is of another type than the specification says.
+    """
+    found = {name: getattr(page, name) for name in INTEGERS}
+    wrong = [name for name, value in found.items() if not isinstance(value, int)]
+    for name in ("bitspersample", "sampleformat"):
+        value = getattr(page, name)
+        if not all(isinstance(part, int) for part in (value if isinstance(value, tuple) else (value,))):
+            wrong.append(name)
+    if not (isinstance(page.extrasamples, tuple) and isinstance(page.jpegtables, bytes | None)):
+        wrong.append("extrasamples or jpegtables")
+    if wrong or min(found.values()) < 0:
+        raise BrokenFileError(f"impossible tags: {', '.join(wrong) or found}", location=location, offset=page.offset)
+    return page
+
+
+def _level(number: int, level: Any) -> Level:
+    shape = tuple(int(n) for n in level.shape)
     if level.dataoffset is not None:
-        return Level(tuple(level.shape), level.axes, level.keyframe, _first_pages(level), level.dataoffset)
-    return Level(tuple(level.shape), level.axes, level.keyframe, tuple(level))
+        return Level(shape, level.axes, number, level.keyframe, _first_pages(level), level.dataoffset)
+    return Level(shape, level.axes, number, level.keyframe, tuple(level))
 
 
-def _first_pages(level: Any) -> Sequence[Any]:
+def _first_pages(level: Any) -> tuple[Any, ...]:
     """Return the pages that tifffile holds of a contiguous level: often the first one alone."""
-    return tuple(level._pages)  # noqa: SLF001  the public way reads all of them
+    return tuple(level._pages)  # the public way reads all of them
 
 
 def _left_over(file: TiffFile, found: Sequence[Series]) -> Iterator[Series]:
@@ -117,7 +159,8 @@ def _left_over(file: TiffFile, found: Sequence[Series]) -> Iterator[Series]:
                 used.update(offsets[first : first + count])
     for number, offset in enumerate(offsets):
         if offset not in used and number < len(pages):
-            page = pages.get(number)
+            page = _checked(pages.get(number), file.opened.url)
             if page.shape:
-                level = Level(tuple(page.shape), page.axes, page, (page,))
-                yield Series(f"page {number}", "", "page", _role(page, "") if page.subfiletype else "page", (level,))
+                level = Level(tuple(page.shape), page.axes, 0, page, (page,))
+                role = _role(page, "page", "")
+                yield Series(f"page {number}", "", "page", "page" if role == "image" else role, (level,))

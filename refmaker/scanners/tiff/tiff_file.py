@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,10 @@ from refmaker.errors import BrokenFileError, RefmakerError
 from refmaker.scanners.tiff.directories import Directories, read_directories
 from refmaker.scanners.tiff.tables import Tag
 from refmaker.scanners.tiff.view import View
-from refmaker.source.location import OpenedFile, open_file
+from refmaker.source.location import OpenedFile
 from refmaker.source.traced import Traced
 
-__all__ = ["Companions", "Segments", "TiffFile", "asking"]
+__all__ = ["Segments", "TiffFile", "asking", "listening"]
 
 MANY = 4096
 """Tiles or strips beyond which tifffile is shown ``SHOWN`` of them."""
@@ -59,7 +59,15 @@ class TiffFile:
         self.complaints: list[str] = []
         name = opened.url.partition("?")[0].rpartition("/")[2]
         with asking(opened.url), listening(self.complaints):
-            self.tifffile = tifffile.TiffFile(self.view, name=name, mode="r")
+            self.tifffile = tifffile.TiffFile(cast("IO[bytes]", self.view), name=name, mode="r")
+
+    def reopen(self) -> None:
+        """Have tifffile open the file by its path, as it must to open others beside it; it is local."""
+        import tifffile
+
+        self.tifffile.close()
+        with asking(self.opened.url), listening(self.complaints):
+            self.tifffile = tifffile.TiffFile(str(self.opened.path), mode="r")
 
     def __enter__(self) -> "TiffFile":
         return self
@@ -77,7 +85,9 @@ class TiffFile:
             own = self._columns(page.offset)
         if own is not None:
             return own
-        return np.asarray(page.dataoffsets, np.uint64), np.asarray(page.databytecounts, np.uint64)
+        with asking(self.opened.url):
+            offset, length = (np.asarray(column, np.uint64) for column in (page.dataoffsets, page.databytecounts))
+            return offset.ravel(), length.ravel()
 
     def _columns(self, offset: int) -> Segments | None:
         """Return the columns as they stand in the directory at ``offset``, or None if one of them is not there."""
@@ -114,7 +124,7 @@ def _fewer_segments(directories: Directories, view: View) -> dict[int, bytes]:
             directories.column(offset, tag, view) for tag in (Tag.COMPRESSION, Tag.TILE_WIDTH, Tag.IMAGE_WIDTH)
         )
         is_raw = compression is None or not compression.size or int(compression[0]) == 1
-        if not is_raw or (tile is not None and not np.array_equal(tile, image)):
+        if not is_raw or (tile is not None and image is not None and not np.array_equal(tile, image)):
             for entry in long:
                 patches[entry.at + 4] = SHOWN.to_bytes(width, order)  # type: ignore[arg-type]
     return patches
@@ -135,40 +145,3 @@ def listening(heard: list[str]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(listener)
-
-
-class Companions:
-    """The other files of a multi-file OME-TIFF, each checked before tifffile opens it.
-
-    Attributes:
-        main: the file that was asked for.
-        files: all of them by local path; the main one first.
-    """
-
-    def __init__(self, main: TiffFile) -> None:
-        self.main = main
-        self.files: dict[str | None, TiffFile] = {main.opened.path: main}
-
-    def add(self, path: str) -> None:
-        """Open and check one more file.
-
-        Raises:
-            SourceError: it cannot be read.
-            BrokenFileError: its structures are broken.
-        """
-        if path not in self.files:
-            self.files[path] = TiffFile(open_file(path))
-
-    def location_id(self, file: TiffFile) -> int:
-        """Return the row of the source table that is the file's."""
-        return list(self.files.values()).index(file)
-
-    def of(self, page: Any) -> TiffFile:
-        """Return the file that a page lies in."""
-        return self.files.get(page.parent.filehandle.path, self.main)
-
-    def close(self) -> None:
-        """Close all but the main file."""
-        for file in list(self.files.values())[1:]:
-            file.tifffile.close()
-            file.opened.source.close()

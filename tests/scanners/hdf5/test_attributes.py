@@ -102,7 +102,7 @@ KINDS = [
     Kind("matrix", value(np.arange(6).reshape(2, 3)), [[0, 1, 2], [3, 4, 5]]),
     Kind("three dimensions", value(np.arange(8).reshape(2, 2, 2)), [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]),
     Kind("array datatype", low_level(h5t.array_create(h5t.STD_I8LE, (3,)), b"\1\2\3"), [1, 2, 3]),
-    Kind("array of array datatypes", low_level(h5t.array_create(h5t.STD_I8LE, (2,)), b"\1\2\3\4", (2,)), [[1, 2], [3, 4]]),
+    Kind("array of arrays", low_level(h5t.array_create(h5t.STD_I8LE, (2,)), b"\1\2\3\4", (2,)), [[1, 2], [3, 4]]),
     Kind("of no length", value(np.empty(0, "i4")), []),
     Kind("empty", value(h5py.Empty("f4")), []),
     Kind("empty text space", value(h5py.Empty("S4")), ""),
@@ -239,7 +239,6 @@ def test_attributes_are_what_netcdf4_python_reports(data_model: str, tmp_path: P
         pairs += [(group, result.root.groups[name]) for name, group in file.groups.items()]
         for native, ours in pairs:
             assert ours.attributes == {name: json_of(native.getncattr(name)) for name in native.ncattrs()}
-            assert list(ours.attributes) == native.ncattrs()
 
 
 def test_attributes_that_the_library_cannot_read_lose_nothing_else(tmp_path: Path) -> None:

@@ -64,13 +64,18 @@ FIXED = [
         for name, padding in PADDINGS.items()
         if name != "space-pad"
     ),
-    *(Case(f"of one byte, {name}", fixed([b"a", b"\0", b" "], p), INLINED if name == "space-pad" else REFERENCED) for name, p in PADDINGS.items()),
+    *(
+        Case(f"of one byte, {name}", fixed([b"a", b"\0", b" "], p), INLINED if name == "space-pad" else REFERENCED)
+        for name, p in PADDINGS.items()
+    ),
     Case("Latin-1 bytes", fixed([b"\xe5bc", b"\xff\0\0"], h5t.STR_NULLPAD)),
     Case("scalar", lambda file: file.create_dataset("d", data=np.bytes_(b"abc"))),
     Case("never written", lambda file: file.create_dataset("d", (3,), "S5")),
-    Case("never written, with a fill value", lambda file: file.create_dataset("d", (3,), "S5", fillvalue=b"-"), INLINED),
+    Case(
+        "never written, with a fill value", lambda file: file.create_dataset("d", (3,), "S5", fillvalue=b"-"), INLINED
+    ),
     Case("of two dimensions", lambda file: file.create_dataset("d", data=np.array([[b"a", b"bc"], [b"", b"d"]]))),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", FIXED, ids=str)

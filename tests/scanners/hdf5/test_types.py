@@ -288,13 +288,26 @@ OTHERS = [
     Case("array of precise integers", precise_array, INLINED),
     Case("opaque", holding(np.array([b"abc", b"\0\1\2"], "V3"))),
     Case("opaque, tagged", raw(h5t.create(h5t.OPAQUE, 2), b"abcd", (2,))),
-    Case("dates as h5py keeps them", holding(np.array(["2020-01-01", "NaT"], "M8[s]").astype(h5py.opaque_dtype("M8[s]")))),
+    Case(
+        "dates as h5py keeps them", holding(np.array(["2020-01-01", "NaT"], "M8[s]").astype(h5py.opaque_dtype("M8[s]")))
+    ),
     *(
-        Case(f"bit field of {kind.get_size()} bytes, order {kind.get_order()}", raw(kind, bytes(range(16)), (16 // kind.get_size(),)))
-        for kind in (h5t.STD_B8LE, h5t.STD_B16LE, h5t.STD_B16BE, h5t.STD_B32LE, h5t.STD_B32BE, h5t.STD_B64LE, h5t.STD_B64BE)
+        Case(
+            f"bit field of {kind.get_size()} bytes, order {kind.get_order()}",
+            raw(kind, bytes(range(16)), (16 // kind.get_size(),)),
+        )
+        for kind in (
+            h5t.STD_B8LE,
+            h5t.STD_B16LE,
+            h5t.STD_B16BE,
+            h5t.STD_B32LE,
+            h5t.STD_B32BE,
+            h5t.STD_B64LE,
+            h5t.STD_B64BE,
+        )
     ),
     Case("time", raw(h5t.UNIX_D32LE, bytes(8), (2,)), {"d": "skipped: dtype"}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)

@@ -1,0 +1,355 @@
+"""What a job knows of every file: one row each in SQLite, so that a job killed at any point goes on where it was.
+
+A row changes together with where its result lies, in one transaction, after the result itself is on disk. There is no
+state "being scanned": what was under way when a job was killed is simply still to be done. No write-ahead log, because
+job directories also lie on network filesystems, where SQLite's shared memory does not work.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from refmaker.batch.inputs import Listed
+from refmaker.batch.outcome import Failed, Outcome, Scanned, Task
+from refmaker.batch.results import Place
+from refmaker.errors import BrokenFileError
+from refmaker.model.reference_set import DatasetState
+
+__all__ = ["NAME", "FileRow", "FileState", "Ledger", "Listing"]
+
+NAME = "ledger.sqlite"
+FORMAT = 1
+"""The version of the tables; raised when they change."""
+PAGE = 1000
+"""Rows read at once: others may write between pages."""
+
+
+class FileState(StrEnum):
+    """What became of a file."""
+
+    PENDING = "pending"
+    """Still to be scanned."""
+    DONE = "done"
+    """Its references are stored."""
+    FAILED = "failed"
+    """It could not be scanned; the next run tries again."""
+    QUARANTINED = "quarantined"
+    """It could not be scanned, and is left alone until it changes."""
+    VANISHED = "vanished"
+    """It was there once, and is no longer among the inputs."""
+
+
+TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    url TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    size INTEGER, etag TEXT, modified REAL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    kind TEXT, message TEXT, code TEXT, path TEXT, offset INTEGER,
+    seconds REAL, requests INTEGER, bytes_read INTEGER,
+    referenced INTEGER, inlined INTEGER, linked INTEGER, skipped INTEGER, notes INTEGER,
+    shard INTEGER, start INTEGER, length INTEGER, checksum INTEGER,
+    published TEXT
+);
+CREATE INDEX files_by_state ON files (state, place);
+CREATE TABLE skipped (file INTEGER NOT NULL, path TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX skipped_by_file ON skipped (file);
+"""
+"""``seconds`` to ``checksum`` belong to the last scan, ``kind`` to ``offset`` to the last failure; ``published`` says
+which result of the file was written where, as a document of its own."""
+
+NOTHING_KNOWN = ", ".join(
+    f"{name} = NULL"
+    for name in (
+        "kind", "message", "code", "path", "offset", "seconds", "requests", "bytes_read", "referenced", "inlined",
+        "linked", "skipped", "notes", "shard", "start", "length", "checksum",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """A file as the ledger knows it; see ``TABLES``."""
+
+    id: int
+    url: str
+    name: str
+    state: FileState
+    attempts: int
+    kind: str | None
+    message: str | None
+    code: str | None
+    path: str | None
+    offset: int | None
+    seconds: float | None
+    requests: int | None
+    bytes_read: int | None
+    counts: tuple[int, ...] | None
+    notes: int | None
+    place: Place | None
+    published: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a look at the inputs changed: numbers of files."""
+
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    total: int = 0
+
+
+COLUMNS = (
+    "id, url, name, state, attempts, kind, message, code, path, offset, seconds, requests, bytes_read, "
+    "referenced, inlined, linked, skipped, notes, shard, start, length, checksum, published"
+)
+
+
+def _row(values: Sequence[Any]) -> FileRow:
+    (row_id, url, name, state, attempts, kind, message, code, path, offset, seconds, requests, bytes_read,
+     *counts, notes, shard, start, length, checksum, published) = values  # fmt: skip
+    return FileRow(
+        id=row_id, url=url, name=name, state=FileState(state), attempts=attempts, kind=kind, message=message, code=code,
+        path=path, offset=offset, seconds=seconds, requests=requests, bytes_read=bytes_read,
+        counts=None if counts[0] is None else tuple(counts), notes=notes,
+        place=None if shard is None else Place(shard, start, length, checksum), published=published,
+    )  # fmt: skip
+
+
+class Ledger:
+    """The table of files of one job, and facts about the job."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open a ledger; a new one is made if there is none and it is not only to be read.
+
+        Even for reading, the file is opened to write where that is allowed: what a killed run left half-written is
+        taken back then.
+
+        Raises:
+            BrokenFileError: it is no ledger, or of another version.
+        """
+        mode = "rwc" if not read_only else "rw" if os.access(path.parent, os.W_OK) else "ro"
+        where = f"{path.absolute().as_uri()}?mode={mode}"
+        self._path = path
+        try:
+            self._database = sqlite3.connect(where, timeout=30, isolation_level=None, uri=True)
+            self._database.execute("PRAGMA synchronous = FULL")
+            if not read_only and not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                with self.transaction():
+                    for statement in TABLES.split(";"):
+                        self._database.execute(statement)
+                    self._set("format", FORMAT)
+            version = self.fact("format")
+        except sqlite3.Error as error:
+            raise BrokenFileError(f"is no ledger of a job: {error}", location=str(path)) from error
+        if version != FORMAT:
+            raise BrokenFileError(f"is a ledger of version {version}, not {FORMAT}", location=str(path))
+
+    def close(self) -> None:
+        """Close it; what no transaction finished is as it was."""
+        self._database.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all or nothing of what is done inside."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    # -- facts about the job ---------------------------------------------------------------------------------------
+    def fact(self, name: str) -> Any:
+        """Return a fact, or None."""
+        found = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def set_fact(self, **facts: Any) -> None:
+        """Set facts, all or none."""
+        with self.transaction():
+            for name, value in facts.items():
+                self._set(name, value)
+
+    def _set(self, name: str, value: Any) -> None:
+        self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+    # -- the inputs ------------------------------------------------------------------------------------------------
+    def enter(self, listed: Iterable[Listed], **facts: Any) -> Listing:
+        """Bring the table up to date with the inputs there are, and set facts about them.
+
+        New files and changed ones are to be scanned; those that are gone are kept, as vanished.
+        """
+        run = self._database.execute
+        with self.transaction():
+            run("CREATE TEMP TABLE listed (url TEXT PRIMARY KEY, name TEXT, place INTEGER, size INTEGER, etag TEXT,"
+                " modified REAL, is_there INTEGER)")  # fmt: skip
+            self._database.executemany(
+                "INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((f.url, f.name, n, f.size, f.etag, f.modified, f.is_there) for n, f in enumerate(listed)),
+            )
+            gone = "(url NOT IN (SELECT url FROM listed) OR url IN (SELECT url FROM listed WHERE NOT is_there))"
+            vanished = run(
+                f"UPDATE files SET state = 'vanished' WHERE state = 'done' AND {gone}"  # noqa: S608  ours
+            ).rowcount
+            run("DELETE FROM files WHERE state != 'vanished' AND url NOT IN (SELECT url FROM listed)")
+            changed = run(
+                f"UPDATE files SET state = 'pending', attempts = 0, {NOTHING_KNOWN} FROM listed AS now "  # noqa: S608
+                "WHERE files.url = now.url AND now.is_there AND (files.state = 'vanished' OR "
+                "files.state != 'pending' AND ("
+                "files.size != now.size OR files.etag != now.etag OR files.modified != now.modified))"
+            ).rowcount
+            run("UPDATE files SET name = now.name, place = now.place, size = coalesce(now.size, files.size), "
+                "etag = coalesce(now.etag, files.etag), modified = coalesce(now.modified, files.modified) "
+                "FROM listed AS now WHERE files.url = now.url")  # fmt: skip
+            new = run("INSERT INTO files (url, name, place, size, etag, modified, state) SELECT url, name, place, size,"
+                      " etag, modified, 'pending' FROM listed WHERE url NOT IN (SELECT url FROM files) "
+                      "ORDER BY place").rowcount  # fmt: skip
+            run("DELETE FROM skipped WHERE file NOT IN (SELECT id FROM files WHERE state = 'done')")
+            (total,) = run("SELECT count(*) FROM listed").fetchone()
+            run("DROP TABLE listed")
+            if new or changed or vanished:
+                self._count_up()
+            for name, value in facts.items():
+                self._set(name, value)
+        return Listing(new, changed, vanished, total)
+
+    def retry_failed(self) -> int:
+        """Have failed files scanned again; return how many."""
+        with self.transaction():
+            return self._database.execute(
+                "UPDATE files SET state = 'pending', attempts = 0 WHERE state = 'failed'"
+            ).rowcount
+
+    # -- scanning --------------------------------------------------------------------------------------------------
+    def pending(self) -> Iterator[Task]:
+        """Yield the files to scan, in the order of the inputs."""
+        last = -1
+        while True:
+            rows = self._database.execute(
+                "SELECT place, id, url, attempts FROM files WHERE state = 'pending' AND place > ? "
+                "ORDER BY place LIMIT ?",
+                (last, PAGE),
+            ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from (Task(row_id, url, attempts) for _, row_id, url, attempts in rows)
+
+    def record(self, outcomes: Iterable[tuple[Task, Outcome, Place | None]], failed_state: FileState) -> None:
+        """Enter what became of files, all or nothing; results must be on disk."""
+        run = self._database.execute
+        with self.transaction():
+            for task, outcome, place in outcomes:
+                run("DELETE FROM skipped WHERE file = ?", (task.id,))
+                if isinstance(outcome, Scanned) and place is not None:
+                    run(
+                        "UPDATE files SET state = 'done', attempts = ?, kind = NULL, message = NULL, code = NULL, "
+                        "path = NULL, offset = NULL, seconds = ?, requests = ?, bytes_read = ?, referenced = ?, "
+                        "inlined = ?, linked = ?, skipped = ?, notes = ?, shard = ?, start = ?, length = ?, "
+                        "checksum = ?, size = coalesce(size, ?), etag = coalesce(etag, ?), "
+                        "modified = coalesce(modified, ?) WHERE id = ?",
+                        (task.attempts + 1, outcome.seconds, outcome.requests, outcome.bytes_read, *outcome.counts,
+                         outcome.notes, *place, *outcome.stamp, task.id),
+                    )  # fmt: skip
+                    self._database.executemany(
+                        "INSERT INTO skipped VALUES (?, ?, ?, ?)", ((task.id, *skipped) for skipped in outcome.skipped)
+                    )
+                elif isinstance(outcome, Failed):
+                    run(
+                        f"UPDATE files SET {NOTHING_KNOWN} WHERE id = ?",  # noqa: S608  ours
+                        (task.id,),
+                    )
+                    run(
+                        "UPDATE files SET state = ?, attempts = ?, kind = ?, message = ?, code = ?, path = ?, "
+                        "offset = ?, seconds = ? WHERE id = ?",
+                        (failed_state, task.attempts + 1, outcome.kind, outcome.message, outcome.code, outcome.path,
+                         outcome.offset, outcome.seconds, task.id),
+                    )  # fmt: skip
+            self._count_up()
+
+    def note_published(self, published: Iterable[tuple[int, str]]) -> None:
+        """Enter which result of a file was written where."""
+        with self.transaction():
+            self._database.executemany("UPDATE files SET published = ? WHERE id = ?", ((w, i) for i, w in published))
+
+    def _count_up(self) -> None:
+        """Note that the results are no longer those there were."""
+        self._set("revision", (self.fact("revision") or 0) + 1)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+    def count(self) -> dict[FileState, int]:
+        """Return how many files are in each state."""
+        found = dict(self._database.execute("SELECT state, count(*) FROM files GROUP BY state").fetchall())
+        return {state: found.get(state.value, 0) for state in FileState}
+
+    def rows(self, *states: FileState) -> Iterator[FileRow]:
+        """Yield files in the order of the inputs; all states if none is named."""
+        marks = ", ".join("?" * len(states or tuple(FileState)))
+        last = (-1, -1)
+        while True:
+            found = self._database.execute(
+                f"SELECT place, {COLUMNS} FROM files WHERE state IN ({marks}) AND (place, id) > (?, ?) "  # noqa: S608
+                "ORDER BY place, id LIMIT ?",
+                (*(states or tuple(FileState)), *last, PAGE),
+            ).fetchall()
+            if not found:
+                return
+            last = found[-1][0], found[-1][1]
+            yield from (_row(row[1:]) for row in found)
+
+    def totals(self) -> tuple[dict[DatasetState, int], float]:
+        """Return how many datasets of scanned files are in each state, and the seconds of scanning."""
+        *counts, seconds = self._database.execute(
+            "SELECT total(referenced), total(inlined), total(linked), total(skipped), total(seconds) FROM files "
+            "WHERE state = 'done'"
+        ).fetchone()
+        return dict(zip(DatasetState, map(int, counts), strict=True)), seconds
+
+    def skipped(self, file: int) -> list[tuple[str, str, str]]:
+        """Return path, code and reason of the datasets of a file that were left out."""
+        return self._database.execute("SELECT path, code, reason FROM skipped WHERE file = ?", (file,)).fetchall()
+
+    def skipped_by_reason(self, most: int) -> list[tuple[str, str, str, int]]:
+        """Return path, code, reason, and in how many files: what was left out most often."""
+        return self._database.execute(
+            "SELECT path, code, reason, count(*) AS files FROM skipped GROUP BY path, code, reason "
+            "ORDER BY files DESC, path LIMIT ?",
+            (most,),
+        ).fetchall()
+
+    def failures_by_kind(self) -> dict[str, int]:
+        """Return how many files failed for each kind of reason."""
+        return dict(
+            self._database.execute(
+                "SELECT kind, count(*) FROM files WHERE state IN ('failed', 'quarantined') GROUP BY kind "
+                "ORDER BY 2 DESC"
+            ).fetchall()
+        )
+
+    def has_remote_pending(self) -> bool:
+        """Whether a file that is to be scanned is not on a local filesystem."""
+        query = "SELECT 1 FROM files WHERE state = 'pending' AND url NOT LIKE 'file://%' LIMIT 1"
+        return self._database.execute(query).fetchone() is not None
+
+    def shards(self) -> set[int]:
+        """Return the numbers of the shards that hold results."""
+        return {n for (n,) in self._database.execute("SELECT DISTINCT shard FROM files WHERE shard IS NOT NULL")}

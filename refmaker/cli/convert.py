@@ -1,0 +1,119 @@
+"""``refmaker convert``: references from one encoding to another, with files relocated and small chunks inlined."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from refmaker.cli.failures import ExitCode, debug_option
+from refmaker.cli.options import BYTE_SIZE, identity, storage_option, zarr_format_option
+from refmaker.cli.text import counted, shown
+from refmaker.errors import OptionError
+from refmaker.source.location import absolute_url
+
+if TYPE_CHECKING:
+    from refmaker.model.reference_set import ReferenceSet
+
+__all__ = ["convert_command"]
+
+
+@click.command("convert")
+@click.argument("given", metavar="IN")
+@click.argument("output", metavar="OUT")
+@click.option(
+    "--relocate",
+    "moves",
+    multiple=True,
+    metavar="OLD=NEW",
+    help="Files at OLD, or below it, are now at NEW; repeatable, the longest OLD that fits counts.",
+)
+@click.option("--relative-to", metavar="DIR", help="Write locations below DIR relative to it; keep OUT in DIR.")
+@zarr_format_option
+@click.option(
+    "--inline-below", type=BYTE_SIZE, default=0, metavar="SIZE", help="Fetch chunks smaller than SIZE and store them."
+)
+@click.option("--templates", is_flag=True, help="JSON: write directories that many files share only once.")
+@click.option(
+    "--record-size",
+    type=click.IntRange(1, 1 << 24),
+    metavar="N",
+    help="Parquet: chunks in a partition; default 100000.",
+)
+@click.option("--allow-credentials", is_flag=True, help="Write URLs that hold passwords or signatures.")
+@storage_option
+@debug_option
+def convert_command(
+    *,
+    given: str,
+    output: str,
+    moves: tuple[str, ...],
+    relative_to: str | None,
+    zarr_format: int,
+    inline_below: int,
+    templates: bool,
+    record_size: int | None,
+    allow_credentials: bool,
+    storage_options: dict[str, Any] | None,
+) -> int:
+    r"""Write the references IN (path or URL, JSON or Parquet) as OUT, in the encoding of its suffix.
+
+    \b
+    OUT ends in  .json, .json.gz, .json.zst   one file
+                 .parq, .parquet              a directory, for many chunks
+    """
+    from refmaker import inline_below as inlined
+    from refmaker import open_references, write_references
+    from refmaker.references import relocate
+    from refmaker.references.options import RECORD_SIZE
+
+    references = open_references(given, storage_options=storage_options)
+    if moves:
+        references = relocate(references, _moves(moves, references))
+    if identity(output) in {identity(source.url) for source in references.sources}:
+        raise OptionError("would be overwritten, and the references are to it", location=output)
+    if inline_below:
+        references = inlined(references, inline_below, storage_options)
+    write_references(
+        references,
+        output,
+        relative_to=relative_to,
+        zarr_format=zarr_format,
+        templates=templates,
+        record_size=record_size or RECORD_SIZE,
+        allow_credentials=allow_credentials,
+        storage_options=storage_options if "://" in output else None,
+    )
+    click.echo(f"{shown(output)}: {_said(references)}")
+    return ExitCode.DONE
+
+
+def _said(references: "ReferenceSet") -> str:
+    from refmaker.model.group import walk_arrays
+
+    arrays = [array for _, array in walk_arrays(references.root)]
+    chunks = sum(array.manifest.present for array in arrays)
+    return f"{counted(len(arrays), 'array')}, {counted(chunks, 'chunk')} in {counted(len(references.sources), 'file')}"
+
+
+def _moves(moves: Sequence[str], references: "ReferenceSet") -> dict[str, str]:
+    """Return old URL or prefix to new from ``OLD=NEW``; of several ``=`` the first counts whose OLD is there."""
+    from refmaker.references.relocate import is_below
+
+    urls = [source.url for source in references.sources]
+    found = {}
+    for move in moves:
+        cuts = [at for at, character in enumerate(move) if character == "="]
+        pairs = [(_full(move[:at]), _full(move[at + 1 :])) for at in cuts if 0 < at < len(move) - 1]
+        if not pairs:
+            raise click.UsageError(f"--relocate {move} is not OLD=NEW")
+        fitting = [pair for pair in pairs if any(is_below(url, pair[0]) for url in urls)]
+        if not fitting:
+            raise OptionError(f"--relocate {move}: no file is at or below {pairs[0][0]}")
+        old, new = fitting[0]
+        found[old] = new
+    return found
+
+
+def _full(place: str) -> str:
+    """Return a location as references spell it: an absolute path behind ``file://``."""
+    return absolute_url(place) + ("/" if place.endswith("/") else "") if place.startswith("/") else place

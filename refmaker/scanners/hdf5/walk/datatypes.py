@@ -1,0 +1,168 @@
+"""Where in an element pointers into global heaps lie: all that the walker wants of a datatype.
+
+HDF5 File Format Specification, section IV.A.2.d. Values of variable length are (length, heap address, index), old
+region references (heap address, index); compounds and arrays hold them anywhere.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from refmaker.errors import BrokenFileError
+from refmaker.scanners.hdf5.addressing import Addressing, uints
+from refmaker.source.cursor import Cursor
+
+__all__ = ["Pointers", "heap_addresses", "pointers_of"]
+
+FIXED, FLOAT, TIME, STRING, BITFIELD, OPAQUE, COMPOUND, REFERENCE, ENUM, VLEN, ARRAY, COMPLEX = range(12)
+"""Datatype classes."""
+DEEPEST = 16
+MOST_POINTERS = 4096
+LENGTH_FIELD = 4
+NULL_PADDED = 1
+
+
+class Pointers(NamedTuple):
+    """A datatype as far as heaps go.
+
+    Attributes:
+        size: bytes of an element.
+        at: positions of heap addresses in an element.
+        is_read: whether h5py will have to read values: they are pointers to other places of the file.
+        is_odd: whether it will where there are few: other readers would need codecs of ours for them.
+    """
+
+    size: int
+    at: tuple[int, ...] = ()
+    is_read: bool = False
+    is_odd: bool = False
+
+
+def pointers_of(body: bytes) -> Pointers:
+    """Return the pointers of the datatype that a message describes.
+
+    Raises:
+        BrokenFileError: it makes no sense.
+    """
+    return _parse(Cursor(body), 0)
+
+
+def heap_addresses(
+    addressing: Addressing, pointers: Pointers, data: bytes
+) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+    """Return the heap addresses in elements that lie one after the other in ``data``; null ones are left out."""
+    width = addressing.size_of_offsets
+    count = len(data) // pointers.size if pointers.size else 0
+    elements = np.frombuffer(data, np.uint8, count * pointers.size).reshape(count, pointers.size)
+    found = [uints(elements[:, at : at + width]) for at in pointers.at if at + width <= pointers.size]
+    addresses = np.concatenate(found) if found else np.empty(0, np.uint64)
+    return np.unique(addresses[(addresses != 0) & (addresses != addressing.undefined)])
+
+
+def _parse(cursor: Cursor, depth: int) -> Pointers:
+    head = cursor.uint(1)
+    kind, version = head & 15, head >> 4
+    bits, size = cursor.uint(3), cursor.uint(4)
+    if kind not in PROPERTIES or depth > DEEPEST:
+        raise BrokenFileError(f"datatype class {kind} at depth {depth}")
+    return PROPERTIES[kind](cursor, version, bits, size, depth)
+
+
+def _plain(length: int) -> Callable[[Cursor, int, int, int, int], Pointers]:
+    def parse(cursor: Cursor, _version: int, _bits: int, size: int, _depth: int) -> Pointers:
+        cursor.skip(length)
+        return Pointers(size)
+
+    return parse
+
+
+def _integer(cursor: Cursor, _version: int, _bits: int, size: int, _depth: int) -> Pointers:
+    offset, precision = cursor.unpack("HH")
+    return Pointers(size, is_odd=offset != 0 or precision != 8 * size)
+
+
+def _string(_cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
+    return Pointers(size, is_odd=bits & 15 != NULL_PADDED)
+
+
+def _opaque(cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
+    cursor.skip(bits & 0xFF)
+    return Pointers(size)
+
+
+def _reference(_cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
+    return Pointers(size, (0,) if bits & 15 == 1 else (), is_read=True)
+
+
+def _vlen(cursor: Cursor, _version: int, _bits: int, size: int, depth: int) -> Pointers:
+    _parse(cursor, depth + 1)
+    return Pointers(size, (LENGTH_FIELD,), is_read=True)
+
+
+def _enum(cursor: Cursor, version: int, bits: int, size: int, depth: int) -> Pointers:
+    _parse(cursor, depth + 1)
+    for _ in range(bits & 0xFFFF):
+        _name(cursor, version)
+    cursor.skip((bits & 0xFFFF) * size)
+    return Pointers(size)
+
+
+def _complex(cursor: Cursor, _version: int, _bits: int, size: int, depth: int) -> Pointers:
+    _parse(cursor, depth + 1)
+    return Pointers(size)
+
+
+def _array(cursor: Cursor, version: int, _bits: int, size: int, depth: int) -> Pointers:
+    rank = cursor.uint(1)
+    cursor.skip(3 if version < 3 else 0)
+    cursor.skip(4 * rank * (2 if version < 3 else 1))
+    base = _parse(cursor, depth + 1)
+    if not base.at or not base.size:
+        return Pointers(size, is_read=base.is_read, is_odd=base.is_odd)
+    at = tuple(start + place for start in range(0, size, base.size)[:MOST_POINTERS] for place in base.at)
+    return Pointers(size, at[:MOST_POINTERS], is_read=True)
+
+
+def _compound(cursor: Cursor, version: int, bits: int, size: int, depth: int) -> Pointers:
+    at: list[int] = []
+    is_read = is_odd = False
+    for _ in range(bits & 0xFFFF):
+        _name(cursor, version)
+        offset = cursor.uint(4 if version < 3 else (max(size, 1).bit_length() - 1) // 8 + 1)
+        count = 1
+        if version == 1:
+            rank = cursor.uint(1)
+            cursor.skip(11)
+            for extent in cursor.unpack("4I")[: min(rank, 4)]:
+                count *= extent
+        member = _parse(cursor, depth + 1)
+        is_read, is_odd = is_read or member.is_read, is_odd or member.is_odd
+        starts = range(offset, offset + min(count, MOST_POINTERS) * member.size, member.size or 1)
+        at.extend(start + place for start in starts for place in member.at)
+    return Pointers(size, tuple(at[:MOST_POINTERS]), is_read=is_read, is_odd=is_odd)
+
+
+def _name(cursor: Cursor, version: int) -> None:
+    """Skip a name: closed by a NUL, before version 3 padded to 8 bytes with the NUL counted."""
+    start = cursor.position
+    end = cursor.data.find(b"\0", start)
+    length = (end if end >= 0 else len(cursor.data)) + 1 - start
+    cursor.skip(length if version >= 3 else -(-length // 8) * 8)
+
+
+PROPERTIES: dict[int, Callable[[Cursor, int, int, int, int], Pointers]] = {
+    FIXED: _integer,
+    FLOAT: _plain(12),
+    TIME: _plain(2),
+    STRING: _string,
+    BITFIELD: _integer,
+    OPAQUE: _opaque,
+    COMPOUND: _compound,
+    REFERENCE: _reference,
+    ENUM: _enum,
+    VLEN: _vlen,
+    ARRAY: _array,
+    COMPLEX: _complex,
+}
+"""What follows a datatype's first 8 bytes, by class: called with (cursor, version, bit field, size, depth)."""

@@ -1,0 +1,177 @@
+"""Groups and datasets: every pointer in an object header, followed.
+
+All objects known at a time advance side by side, and all pointers of one object too: rounds grow with the depth of a
+hierarchy and of the longest chain below an object, never with their number.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refmaker.errors import RefmakerError
+from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
+from refmaker.scanners.hdf5.superblock import read_superblock
+from refmaker.scanners.hdf5.walk import messages as say
+from refmaker.scanners.hdf5.walk.datatypes import heap_addresses, pointers_of
+from refmaker.scanners.hdf5.walk.fractal_heap import read_fractal_heap
+from refmaker.scanners.hdf5.walk.heaps import global_heap, local_heap
+from refmaker.scanners.hdf5.walk.records import read_records
+from refmaker.scanners.hdf5.walk.storage import walk_data
+from refmaker.scanners.hdf5.walk.symbol_table import symbol_table_members
+from refmaker.scanners.hdf5.walk.walked import Walked
+from refmaker.source.base import Parser
+from refmaker.source.rounds import FileAhead
+from refmaker.source.together import together
+
+__all__ = ["walk"]
+
+SHARED = 2
+"""Flag of a header message: its body says where the message is."""
+DATATYPE = 0x03
+HEAP_ID_AT = {5: 4, 6: 8, 8: 0, 9: 0}
+"""Record types of links by name (5) and by creation (6), attributes likewise (8, 9) -> position of the heap ID."""
+
+
+def walk(file: FileAhead) -> Parser[None]:
+    """Wish for everything that a scan of the HDF5 file will read: all of it where it is small."""
+    if file.take_whole():
+        return
+    superblock = yield from read_superblock(file.size, location=file.location)
+    Walked(superblock, file).follow(walk_object, superblock.root_object_header_address)
+
+
+def walk_object(walked: Walked, address: int) -> Parser[None]:
+    """Follow what the object header at ``address`` points to."""
+    addressing = walked.addressing
+    messages = yield from read_object_header(addressing, address + addressing.base_address)
+    for message in messages:
+        try:
+            if message.flags & SHARED:
+                _follow_shared(walked, message.body)
+            elif message.type in MESSAGES:
+                MESSAGES[message.type](walked, message)
+        except RefmakerError:
+            continue  # h5py will say what is wrong with it, if anything
+    walked.start(walk_data(walked, messages))
+
+
+def _follow_shared(walked: Walked, body: bytes) -> None:
+    holder = say.shared_at(walked.addressing, body)
+    if holder is not None:
+        walked.follow(walk_object, holder)
+
+
+# -- groups ---------------------------------------------------------------------------------------------------------
+def _symbol_table(walked: Walked, message: HeaderMessage) -> None:
+    tree, heap = say.symbol_table(walked.addressing, message.body)
+    walked.follow(local_heap, heap)
+    walked.follow(_members, tree)
+
+
+def _members(walked: Walked, tree: int) -> Parser[None]:
+    walked.follow_all(walk_object, (yield from symbol_table_members(walked, tree)))
+
+
+def _link(walked: Walked, message: HeaderMessage) -> None:
+    _follow_link(walked, message.body)
+
+
+def _follow_link(walked: Walked, body: bytes) -> None:
+    target = say.hard_link(walked.addressing, body)
+    if target is not None:
+        walked.follow(walk_object, target)
+
+
+def _link_info(walked: Walked, message: HeaderMessage) -> None:
+    _dense(walked, say.link_info(walked.addressing, message.body), _follow_link)
+
+
+# -- attributes -----------------------------------------------------------------------------------------------------
+def _attribute_info(walked: Walked, message: HeaderMessage) -> None:
+    _dense(walked, say.attribute_info(walked.addressing, message.body), _follow_attribute)
+
+
+def _attribute(walked: Walked, message: HeaderMessage) -> None:
+    _follow_attribute(walked, message.body)
+
+
+def _follow_attribute(walked: Walked, body: bytes) -> None:
+    """Follow the heap pointers in an attribute's value."""
+    attribute = say.attribute_of(body)
+    if attribute.is_shared:
+        holder = say.shared_at(walked.addressing, attribute.datatype)
+        if holder is not None:
+            walked.follow(walk_object, holder)
+            walked.start(_committed(walked, holder, attribute.data))
+        return
+    _follow_pointers(walked, attribute.datatype, attribute.data)
+
+
+def _committed(walked: Walked, holder: int, data: bytes) -> Parser[None]:
+    """Follow the heap pointers in values of a committed datatype."""
+    addressing = walked.addressing
+    messages = yield from read_object_header(addressing, holder + addressing.base_address)
+    for message in messages:
+        if message.type == DATATYPE and not message.flags & SHARED:
+            _follow_pointers(walked, message.body, data)
+
+
+def _follow_pointers(walked: Walked, datatype: bytes, data: bytes) -> None:
+    pointers = pointers_of(datatype)
+    if pointers.at:
+        walked.follow_all(global_heap, heap_addresses(walked.addressing, pointers, data))
+
+
+# -- both, where there are many ---------------------------------------------------------------------------------------
+def _dense(walked: Walked, place: say.Dense, follow: Callable[[Walked, bytes], None]) -> None:
+    undefined = walked.addressing.undefined
+    if place.heap == undefined or not walked.is_new("dense", place.heap):
+        return
+    walked.start(_dense_objects(walked, place, follow))
+    for tree in place.trees[1:]:
+        if tree != undefined:
+            walked.start(_all_records(walked, tree))
+
+
+def _all_records(walked: Walked, tree: int) -> Parser[None]:
+    yield from read_records(walked, tree)
+
+
+def _dense_objects(walked: Walked, place: say.Dense, follow: Callable[[Walked, bytes], None]) -> Parser[None]:
+    """Read heap and name B-tree side by side, then follow each object of the heap."""
+    heap, (kind, records) = yield from together(
+        read_fractal_heap(walked, place.heap), read_records(walked, place.trees[0])
+    )
+    if kind not in HEAP_ID_AT:
+        return
+    at = HEAP_ID_AT[kind]
+    for record in np.ascontiguousarray(records[:, at : at + heap.head.id_length]):
+        body = heap.managed(record)
+        if body is None:
+            continue
+        try:
+            follow(walked, body)
+        except RefmakerError:
+            continue  # as above
+
+
+def _external_files(walked: Walked, message: HeaderMessage) -> None:
+    walked.follow(local_heap, say.external_heap(walked.addressing, message.body))
+
+
+def _layout(walked: Walked, message: HeaderMessage) -> None:
+    heap = say.virtual_heap(walked.addressing, message.body)
+    if heap is not None:
+        walked.follow(global_heap, heap)
+
+
+MESSAGES: dict[int, Callable[[Walked, HeaderMessage], None]] = {
+    0x02: _link_info,
+    0x06: _link,
+    0x07: _external_files,
+    0x08: _layout,
+    0x0C: _attribute,
+    0x11: _symbol_table,
+    0x15: _attribute_info,
+}
+"""What to do about each message that points somewhere."""

@@ -1,0 +1,207 @@
+"""A remote file as a source, and the connections that all files of a scan share.
+
+Coroutines run on fsspec's own loop, in its thread; whoever calls from outside waits for futures. A request counts when
+it is made, so retries count too.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from refmaker.errors import RefmakerError, SourceError, StaleSourceError
+from refmaker.source.base import Bytes, check_range, check_ranges
+from refmaker.source.location import open_filesystem
+from refmaker.source.policy import HEAD, Transfer
+from refmaker.source.range_readers import Facts, RangeReader, range_reader
+from refmaker.source.retries import persistent
+
+__all__ = ["Connections", "RemoteSource"]
+
+T = TypeVar("T")
+Span = tuple[int, int]
+"""Start and stop of a byte range."""
+
+
+class Connections:
+    """Requests to any stores, ``transfer.concurrency`` at a time over all files, each with retries."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.transfer = transfer
+        self._limit = asyncio.Semaphore(transfer.concurrency)
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Run a coroutine on fsspec's loop and return the future of its result."""
+        import fsspec.asyn
+
+        return asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and return its result.
+
+        Garbage is not collected meanwhile: h5py may call this holding its lock, and if the loop's thread happened to
+        collect an h5py object, that would wait for the lock for ever.
+        """
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self.submit(work).result()
+        finally:
+            if collecting:
+                gc.enable()
+
+    async def ask(self, url: str, call: Callable[[], Coroutine[Any, Any, T]], offset: int | None = None) -> T:
+        """Return what ``call`` returns, after retries.
+
+        Raises:
+            SourceError: the store did not answer, for good.
+        """
+        try:
+            return await persistent(call, self._limit, self.transfer)
+        except RefmakerError:
+            raise
+        except Exception as error:
+            raise SourceError(_told(error), location=url, offset=offset) from error
+
+
+def _told(error: Exception) -> str:
+    name, said = type(error).__name__, str(error)
+    if name == "ClientResponseError":  # its own text repeats the URL
+        return f"HTTP status {getattr(error, 'status', '?')} ({getattr(error, 'message', '')})"
+    text = f"{name}: {said}" if said else name
+    if name == "NoCredentialsError":
+        text += "; for a public bucket, pass the storage option anon=True (--storage-option anon=true)"
+    return text
+
+
+def filesystem_options(url: str, storage_options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return ``storage_options``, which HTTP clients get more connections from than the 100 that are usual."""
+    from refmaker.source.location import options_for
+
+    options = options_for(url, storage_options)
+    if url.startswith(("http://", "https://")):
+        return {"get_client": _client, **options}
+    return options
+
+
+async def _client(**options: Any) -> Any:
+    """Return a session for an HTTP filesystem: this module, not the connector, limits requests in flight."""
+    import aiohttp
+
+    if "connector" not in options:
+        options["connector"] = aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(**options)
+
+
+class RemoteSource:
+    """A remote file: a ByteSource for everyone, futures for the scheduler.
+
+    Attributes:
+        location: the URL.
+        known: size, entity tag and modification time.
+        head: the first bytes, which came with these.
+        requests: made so far, retries included.
+        bytes: that came.
+        rounds: dependent waits.
+    """
+
+    def __init__(self, connections: Connections, url: str, reader: RangeReader) -> None:
+        self.location = url
+        self.known = Facts(0)
+        self.head = b""
+        self.requests = 0
+        self.bytes = 0
+        self.rounds = 0
+        self._connections = connections
+        self._reader = reader
+        self._checked_rounds = 1
+
+    @classmethod
+    async def open(
+        cls, connections: Connections, url: str, storage_options: Mapping[str, Any] | None
+    ) -> "RemoteSource":
+        """Return the source for a URL, its first bytes fetched.
+
+        Raises:
+            SourceError: it does not exist, or the store did not answer.
+        """
+        filesystem, path = open_filesystem(url, filesystem_options(url, storage_options))
+        source = cls(connections, url, range_reader(url, filesystem, path))
+        source.rounds = 1
+
+        async def first() -> tuple[Facts, bytes]:
+            source.requests += 1
+            return await source._reader.open(HEAD)
+
+        source.known, source.head = await connections.ask(url, first)
+        source.bytes = len(source.head)
+        return source
+
+    @property
+    def size(self) -> int:
+        """Bytes in the whole file."""
+        return self.known.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly ``length`` bytes at ``offset``."""
+        check_range(self, offset, length)
+        if length == 0:
+            return b""
+        [data] = self._connections.wait(self.fetch([(offset, offset + length)]))
+        return data
+
+    def gather(self, offset: npt.NDArray[np.uint64], length: int) -> Bytes:
+        """Return many ranges at once, fetched concurrently."""
+        check_ranges(self, offset, length)
+        if length == 0 or offset.size == 0:
+            return np.empty((offset.size, length), np.uint8)
+        parts = self._connections.wait(self.fetch([(start, start + length) for start in offset.tolist()]))
+        return np.frombuffer(b"".join(parts), np.uint8).reshape(offset.size, length)
+
+    async def fetch(self, spans: Sequence[Span]) -> list[bytes]:
+        """Return the bytes of ranges, asked for side by side: one round.
+
+        Raises:
+            SourceError: the store did not answer, or with the wrong bytes.
+            StaleSourceError: the file changed since it was opened.
+        """
+        self.rounds += 1
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._part(start, stop)) for start, stop in spans]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _part(self, start: int, stop: int) -> bytes:
+        async def once() -> bytes:
+            self.requests += 1
+            return await self._reader.fetch(start, stop, self.known)
+
+        data = await self._connections.ask(self.location, once, start)
+        self.bytes += len(data)
+        return data
+
+    async def check_unchanged(self) -> None:
+        """Ask once more for the facts where fetched ranges did not tell them, if there was more than one round.
+
+        Raises:
+            StaleSourceError: the file is not what it was when opened.
+        """
+        if self.rounds == self._checked_rounds:
+            return
+        self._checked_rounds = self.rounds
+        now = await self._connections.ask(self.location, self._reader.facts)
+        if now is not None and self.known.contradicts(now):
+            raise StaleSourceError(
+                f"changed while it was scanned: {self.known.size} bytes (entity tag {self.known.etag}) before, "
+                f"{now.size} bytes (entity tag {now.etag}) now; scan it again",
+                location=self.location,
+            )
+
+    def close(self) -> None:
+        """Nothing to close: the filesystem keeps its own connections."""

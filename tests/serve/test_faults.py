@@ -1,0 +1,150 @@
+"""Every fault of a store x every door: the error, or the right data after retries; never wrong data."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refmaker.errors import ChunkReadError, StaleSourceError
+from refmaker.model.reference_set import ReferenceSet, SourceFile
+from refmaker.references import write_references
+from tests.serve.doors import DOORS, QUICK, Door
+from tests.servers import S3, Faults
+from tests.virtual import AIR, TIME, sample
+
+PASSING = ["500", "502", "503", "429", "408", "425", "reset", "short", "cut", "empty", "slow", "other range"]
+"""Faults that are tried again."""
+FINAL = ["404", "403", "401", "416", "501", "ignores range", "login 200", "login 206", "bare login 206", "no range"]
+"""Faults that are not."""
+ARRAYS = {"air": AIR, "time": TIME}
+"""One array that is compressed, and one that is not, where nothing but us would notice foreign bytes."""
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> Door:
+    return DOORS[request.param]
+
+
+@pytest.fixture
+def remote(tmp_path: Path, served: Faults) -> str:
+    """Return the URL of references to data on the HTTP server."""
+    references = sample(tmp_path, f"{served.url}/data.bin")
+    shutil.copy(tmp_path / "data é.bin", served.folder / "data.bin")
+    write_references(references, served.folder / "refs.json")
+    served.seconds = 1.5
+    return f"{served.url}/refs.json"
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_what_passes_is_tried_again(fault: str, door: Door, remote: str, served: Faults) -> None:
+    served.fault, served.times = fault, 2 if fault != "slow" else 1
+    np.testing.assert_array_equal(door(remote, "time"), TIME)
+    assert served.times == 0
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_what_does_not_pass_is_an_error_after_some_attempts(
+    fault: str, door: Door, remote: str, served: Faults
+) -> None:
+    served.fault, served.seconds = fault, 0.3
+    tuning = {"timeout": 0.1, "attempts": 2} if fault == "slow" else {}
+    with pytest.raises(ChunkReadError) as caught:
+        door(remote, "time", **tuning)
+    assert "time/0" in str(caught.value)
+    assert f"{served.url}/data.bin" in str(caught.value)
+    attempts = 2 if fault == "slow" else QUICK["attempts"]
+    assert attempts <= len(served.gets()) <= 2 * attempts  # aiohttp itself tries a reset connection once more
+
+
+@pytest.mark.parametrize("path", ARRAYS)
+@pytest.mark.parametrize("fault", FINAL)
+def test_what_cannot_pass_is_an_error_at_once(fault: str, path: str, door: Door, remote: str, served: Faults) -> None:
+    served.fault = fault
+    with pytest.raises(ChunkReadError) as caught:
+        door(remote, path)
+    assert f"{path}/" in str(caught.value)
+    assert f"{served.url}/data.bin" in str(caught.value)
+    assert len(set(served.gets())) == len(served.gets())  # nothing was asked for twice
+    served.fault = ""
+    np.testing.assert_array_equal(door(remote, path), ARRAYS[path])
+
+
+def with_tag(references: ReferenceSet, url: str, **facts: Any) -> ReferenceSet:
+    return ReferenceSet(references.root, (SourceFile(url, **facts),))
+
+
+def test_another_etag_is_a_stale_source(door: Door, tmp_path: Path, served: Faults) -> None:
+    import hashlib
+
+    references = sample(tmp_path)
+    data = (tmp_path / "data é.bin").read_bytes()
+    (served.folder / "data.bin").write_bytes(data)
+    tag = f'"{hashlib.md5(data).hexdigest()}"'
+    tagged = with_tag(references, f"{served.url}/data.bin", size=len(data), etag=tag)
+    np.testing.assert_array_equal(door(tagged, "time"), TIME)
+    served.fault = "other etag"
+    with pytest.raises(StaleSourceError, match="entity tag"):
+        door(tagged, "time")
+    np.testing.assert_array_equal(door(tagged, "time", on_stale="ignore"), TIME)
+    with pytest.warns(UserWarning, match="entity tag"):
+        np.testing.assert_array_equal(door(tagged, "time", on_stale="warn"), TIME)
+
+
+def test_another_size_is_a_stale_source(door: Door, tmp_path: Path, served: Faults) -> None:
+    references = sample(tmp_path, f"{served.url}/data.bin")
+    data = (tmp_path / "data é.bin").read_bytes()
+    (served.folder / "data.bin").write_bytes(data + b"more")
+    with pytest.raises(StaleSourceError, match=f"has {len(data) + 4} bytes"):
+        door(references, "time")
+    np.testing.assert_array_equal(door(references, "time", on_stale="ignore"), TIME)
+    (served.folder / "data.bin").write_bytes(data[:100])
+    with pytest.raises((ChunkReadError, StaleSourceError)):
+        door(references, "time", on_stale="ignore")
+
+
+def test_s3_is_read_and_its_faults_are_errors(door: Door, tmp_path: Path, s3: S3) -> None:
+    references = sample(tmp_path, "s3://bucket/data.bin")
+    data = (tmp_path / "data é.bin").read_bytes()
+    s3.put("data.bin", data)
+    tag = s3.client.head_object(Bucket="bucket", Key="data.bin")["ETag"]
+    tagged = with_tag(references, "s3://bucket/data.bin", size=len(data), etag=tag)
+    options: dict[str, Any] = {"remote": {"s3": s3.options}, "timeout": 10}
+    for path, want in ARRAYS.items():
+        np.testing.assert_array_equal(door(tagged, path, **options), want)
+    s3.put("data.bin", data[::-1])  # as long, but another
+    with pytest.raises(StaleSourceError, match="entity tag"):
+        door(tagged, "time", **options)
+    s3.put("data.bin", data[:50])
+    for on_stale in ("raise", "ignore"):
+        with pytest.raises((ChunkReadError, StaleSourceError)):
+            door(tagged, "time", on_stale=on_stale, **options)
+    s3.client.delete_object(Bucket="bucket", Key="data.bin")
+    with pytest.raises(ChunkReadError, match=r"time/0"):
+        door(tagged, "time", **options)
+
+
+def test_references_on_s3_point_beside_themselves(door: Door, tmp_path: Path, s3: S3) -> None:
+    references = sample(tmp_path, "s3://bucket/data.bin")
+    s3.put("data.bin", (tmp_path / "data é.bin").read_bytes())
+    write_references(references, tmp_path / "refs.json")
+    s3.put("refs.json", (tmp_path / "refs.json").read_bytes())
+    options = {"remote": {"s3": s3.options}, "target": s3.options, "timeout": 10}
+    np.testing.assert_array_equal(door("s3://bucket/refs.json", "air", **options), AIR)
+
+
+def test_a_store_without_ranges_facts_is_asked_once(door: Door, tmp_path: Path) -> None:
+    import fsspec
+
+    references = sample(tmp_path, "memory:///data.bin")
+    data = (tmp_path / "data é.bin").read_bytes()
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/data.bin", data)
+    np.testing.assert_array_equal(door(references, "time"), TIME)
+    memory.pipe_file("/data.bin", data + b"more")
+    with pytest.raises(StaleSourceError):
+        door(references, "time")
+    memory.rm("/data.bin")
+    with pytest.raises(ChunkReadError):
+        door(references, "time")
