@@ -2,7 +2,8 @@
 
 Layout, compressed as a whole: ``RMP1``, the document's length (u4), the document, then each column from the next
 multiple of 8 on. The document holds the sources and the report as reference documents do, the nodes in the order of
-``walk``, and the manifests; arrays that share a manifest (hard links) share it after reading, too.
+``walk``, and the manifests; arrays that share a manifest (hard links) share it after reading, too. Metadata of an array
+is text in that document, which need not be parsed where the same text was parsed before.
 """
 
 import base64
@@ -24,12 +25,14 @@ from refmaker.model.keys import parent_path
 from refmaker.model.reference_set import ReferenceSet
 from refmaker.references.extension import extension_json, parse_extension
 
-__all__ = ["pack", "unpack"]
+__all__ = ["KnownMetadata", "pack", "unpack"]
 
 MAGIC = b"RMP1"
 ALIGNMENT = 8
-INFLATE_ERROR: type[Exception] = isal_zlib.error
+INFLATE_ERROR: Any = isal_zlib.error  # an exception, which type checkers cannot see
 Document = dict[str, Any]
+KnownMetadata = dict[str, ArrayMetadata]
+MOST_KNOWN = 10_000
 
 
 def pack(references: ReferenceSet) -> bytes:
@@ -45,16 +48,25 @@ def pack(references: ReferenceSet) -> bytes:
         place = manifests.setdefault(id(node.manifest), len(described))
         if place == len(described):
             described.append(_manifest_json(node.manifest.whole(), columns))
-        nodes.append({"path": path, "manifest": place, **_metadata_json(node.metadata)})
+        nodes.append({"path": path, "manifest": place, "metadata": _text(_metadata_json(node.metadata))})
     document = {"extension": extension_json(references), "nodes": nodes, "manifests": described}
-    text = json.dumps(document, separators=(",", ":")).encode()
+    text = _text(document).encode()
     head = MAGIC + struct.pack("<I", len(text)) + text
     packed: bytes = isal_zlib.compress(b"".join([head, bytes(-len(head) % ALIGNMENT), *columns.parts]), 1)
     return packed
 
 
-def unpack(packed: bytes) -> ReferenceSet:
+def _text(document: Document) -> str:
+    return json.dumps(document, separators=(",", ":"))
+
+
+def unpack(packed: bytes, known: KnownMetadata | None = None) -> ReferenceSet:
     """Return the references that ``pack`` made these bytes of.
+
+    Args:
+        packed: the bytes.
+        known: metadata that results have in common, by its text: taken from there and added to it. The files of an
+            archive are much alike, so this saves most of the time and memory.
 
     Raises:
         BrokenFileError: they are not such bytes.
@@ -64,7 +76,8 @@ def unpack(packed: bytes) -> ReferenceSet:
         if data[:4] != MAGIC:
             raise ValueError(f"starts with {data[:4]!r}")  # noqa: TRY301  one error for all broken results
         (length,) = struct.unpack_from("<I", data, 4)
-        return _references(json.loads(data[8 : 8 + length]), data, 8 + length + -length % ALIGNMENT)
+        document = json.loads(data[8 : 8 + length])
+        return _references(document, data, 8 + length + -length % ALIGNMENT, {} if known is None else known)
     except (ValueError, KeyError, TypeError, IndexError, struct.error, INFLATE_ERROR) as error:
         raise BrokenFileError(f"is no stored scan result: {error}") from error
 
@@ -98,7 +111,16 @@ def _metadata_json(metadata: ArrayMetadata) -> Document:
     }
 
 
-def _metadata(node: Document) -> ArrayMetadata:
+def _metadata(text: str, known: KnownMetadata) -> ArrayMetadata:
+    found = known.get(text)
+    if found is None:
+        if len(known) >= MOST_KNOWN:
+            known.clear()
+        found = known[text] = _parsed_metadata(json.loads(text))
+    return found
+
+
+def _parsed_metadata(node: Document) -> ArrayMetadata:
     return ArrayMetadata(
         shape=tuple(node["shape"]),
         chunk_shape=tuple(node["chunk_shape"]),
@@ -176,7 +198,7 @@ def _column_json(column: Column, columns: _Columns) -> Any:
     return [columns.add(column.tobytes()), column.size, column.dtype.str]
 
 
-def _references(document: Document, data: bytes, base: int) -> ReferenceSet:
+def _references(document: Document, data: bytes, base: int, known: KnownMetadata) -> ReferenceSet:
     manifests = [_manifest(described, data, base) for described in document["manifests"]]
     sources, report = parse_extension(document["extension"])
     arrays: dict[str, dict[str, VirtualArray]] = {}
@@ -186,7 +208,8 @@ def _references(document: Document, data: bytes, base: int) -> ReferenceSet:
         path = node["path"]
         parent, name = parent_path(path), path.rpartition("/")[2]
         if "manifest" in node:
-            arrays.setdefault(parent, {})[name] = VirtualArray(_metadata(node), manifests[node["manifest"]])
+            metadata = _metadata(node["metadata"], known)
+            arrays.setdefault(parent, {})[name] = VirtualArray(metadata, manifests[node["manifest"]])
             continue
         group = VirtualGroup(
             dict(reversed(arrays.pop(path, {}).items())),

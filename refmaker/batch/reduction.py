@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refmaker.batch.job import Job, WriteSettings
 from refmaker.batch.ledger import FileRow, FileState, Ledger
-from refmaker.batch.packing import unpack
+from refmaker.batch.packing import KnownMetadata, unpack
 from refmaker.batch.results import Results
 from refmaker.batch.scanning import Progress, ProgressCallback
 from refmaker.combine.combination import combination
@@ -29,15 +29,17 @@ SAVED_EVERY = 2.0
 """Seconds after which documents that were written are entered in the ledger."""
 
 
-def stored(results: Results, row: FileRow) -> ReferenceSet:
+def stored(results: Results, row: FileRow, known: KnownMetadata | None = None) -> ReferenceSet:
     """Return a file's stored references, without what differs from scan to scan.
+
+    ``known`` is metadata that files have in common; see ``unpack``.
 
     Raises:
         BrokenFileError: the stored result is damaged.
     """
     if row.place is None:
         raise BrokenFileError("has no stored result", location=row.url)
-    found = unpack(results.read(row.place))
+    found = unpack(results.read(row.place), known)
     sources = tuple(replace(source, scan_time=None) for source in found.sources)
     return ReferenceSet(found.root, sources, ScanReport(found.report.datasets, found.report.notes))
 
@@ -52,8 +54,9 @@ def combined(job: Job, ledger: Ledger, results: Results, progress: ProgressCallb
     total = ledger.count()[FileState.DONE]
 
     def inputs() -> Iterator[Input]:
+        known: KnownMetadata = {}
         for number, row in enumerate(ledger.rows(FileState.DONE), 1):
-            yield Input(row.url, stored(results, row))
+            yield Input(row.url, stored(results, row, known))
             progress(Progress("combining", number, total))
 
     return combination(inputs(), job.combine)

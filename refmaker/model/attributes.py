@@ -29,6 +29,23 @@ def text_of(value: bytes | str) -> str:
         return value.decode("latin-1")
 
 
+def _plain(value: np.generic) -> Any:
+    """Return a numpy scalar as a Python one, moments as ISO 8601 text.
+
+    Raises:
+        UnsupportedError: JSON has no such value.
+    """
+    if isinstance(value, np.datetime64):
+        return str(value)
+    if isinstance(value, np.timedelta64):
+        raise UnsupportedError(f"the duration {value} has no JSON form", code="attribute")
+    if isinstance(value, np.longdouble):
+        if np.isfinite(value) and np.longdouble(float(value)) != value:
+            raise UnsupportedError(f"{value!r} has no exact JSON number", code="attribute")
+        return float(value)
+    return value.item()
+
+
 def attribute_json(value: Any) -> JSON:
     """Return an attribute's value as JSON.
 
@@ -48,15 +65,11 @@ def attribute_json(value: Any) -> JSON:
         if value.dtype.names is None:
             raise UnsupportedError(f"opaque bytes ({value.dtype}) have no JSON form", code="attribute")
         return {text_of(name): attribute_json(value[name]) for name in value.dtype.names}
-    if isinstance(value, np.longdouble) and np.isfinite(value) and np.longdouble(float(value)) != value:
-        raise UnsupportedError(f"{value!r} has no exact JSON number", code="attribute")
-    if isinstance(value, np.longdouble):
-        return float(value)
     if isinstance(value, np.generic):
-        value = value.item()
+        value = _plain(value)
     if isinstance(value, complex):
         return [value.real, value.imag]
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
         return [attribute_json(element) for element in value]

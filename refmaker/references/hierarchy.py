@@ -11,8 +11,8 @@ from refmaker.model.keys import parent_path, split_key, usable_name
 
 __all__ = ["AxisNames", "build_tree", "check_path"]
 
-MAXIMUM_DEPTH = 100
-"""Groups within groups; a document that nests deeper is hostile, and would exhaust the stack of its readers."""
+MAXIMUM_DEPTH = 4000
+"""Groups within groups; a document that nests deeper is hostile."""
 
 
 @dataclass(slots=True)

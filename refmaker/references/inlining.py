@@ -9,9 +9,9 @@ import numpy as np
 from refmaker.errors import StaleSourceError
 from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE, ChunkBlock, ChunkManifest
-from refmaker.model.group import VirtualGroup, walk_arrays
-from refmaker.model.keys import child_path
+from refmaker.model.group import VirtualGroup, walk, walk_arrays
 from refmaker.model.reference_set import DatasetState, ReferenceSet, ScanReport, SourceFile
+from refmaker.references.hierarchy import build_tree
 from refmaker.source.base import ByteSource
 from refmaker.source.location import open_file
 
@@ -45,7 +45,7 @@ def inline_below(
         for path, array in walk_arrays(references.root)
         if path in small
     }
-    root = _replaced(references.root, "", manifests)
+    root = _replaced(references.root, manifests)
     return replace(references, root=root, report=_updated(references.report, root))
 
 
@@ -125,14 +125,11 @@ def _with_inlined(manifest: ChunkManifest, block: ChunkBlock, parts: Sequence[by
     )
 
 
-def _replaced(group: VirtualGroup, path: str, manifests: Mapping[str, ChunkManifest]) -> VirtualGroup:
+def _replaced(root: VirtualGroup, manifests: Mapping[str, ChunkManifest]) -> VirtualGroup:
     """Return the tree with new manifests for the arrays at some paths."""
-    arrays = {
-        name: VirtualArray(array.metadata, manifests.get(child_path(path, name), array.manifest))
-        for name, array in group.arrays.items()
-    }
-    groups = {name: _replaced(inner, child_path(path, name), manifests) for name, inner in group.groups.items()}
-    return replace(group, arrays=arrays, groups=groups)
+    groups = {path: node.attributes for path, node in walk(root) if isinstance(node, VirtualGroup)}
+    arrays = {path: VirtualArray(a.metadata, manifests.get(path, a.manifest)) for path, a in walk_arrays(root)}
+    return build_tree(groups, arrays)
 
 
 def _updated(report: ScanReport, root: VirtualGroup) -> ScanReport:

@@ -77,11 +77,12 @@ async def _http_range(filesystem: Any, url: str, start: int, stop: int, patience
     async with session.get(filesystem.encode_url(url), headers=headers, **options) as response:
         if response.status >= 400:
             raise HttpStatusError(response.status, response.reason or "")
-        page = "html" in response.headers.get("Content-Type", "")
-        if response.status != 206:
-            what = "a web page" if page else "the whole file"
+        size: int | None = stop
+        if response.status == 206:
+            size = _checked_range(response.headers.get("Content-Range"), start, stop)
+        elif start or response.content_length != stop:  # a range that is the whole file may be answered as such
+            what = "a web page" if "html" in response.headers.get("Content-Type", "") else "another part of the file"
             raise SourceError(f"the server answered {response.status} with {what}: it ignores byte ranges")
-        size = _checked_range(response.headers.get("Content-Range"), start, stop)
         data = _checked(await response.read(), start, stop)
         found = tag_and_time({"ETag": response.headers.get("ETag"), "mtime": response.headers.get("Last-Modified")})
         return Part(data, Found(size, *found), str(response.url))

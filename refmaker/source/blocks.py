@@ -211,10 +211,14 @@ class BlockFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill ``buffer`` from the current position; return how many bytes there were before the end."""
+        """Fill ``buffer`` from the current position; return how many bytes there were before the end.
+
+        Beyond the end it is filled with zeros: h5py does not look at the count, and HDF5's own drivers do that.
+        """
         view = memoryview(buffer).cast("B")
         wanted = min(len(view), max(self._source.size - self._position, 0))
         if wanted:
             view[:wanted] = self._source.read(self._position, wanted)
             self._position += wanted
+        view[wanted:] = bytes(len(view) - wanted)
         return wanted

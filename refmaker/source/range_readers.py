@@ -5,6 +5,7 @@ Methods raise what the store raises; retrying, counting and making one SourceErr
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -247,3 +248,7 @@ async def _in_thread(call: Any, *arguments: Any) -> Any:
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, "refmaker-blocking")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # a child has none of its parent's threads

@@ -1,7 +1,8 @@
 """A remote file as a source, and the connections that all files of a scan share.
 
 Coroutines run on fsspec's own loop, in its thread; whoever calls from outside waits for futures. A request counts when
-it is made, so retries count too.
+it is made, so retries count too. Only fsspec is used: obstore was no faster over the same ranges (2,000 of 35 kB with
+50 ms each: 1.2 to 1.3 s against 1.1 to 1.5 s, and as much CPU).
 """
 
 import asyncio
@@ -15,12 +16,12 @@ import numpy.typing as npt
 
 from refmaker.errors import RefmakerError, SourceError, StaleSourceError
 from refmaker.source.base import Bytes, check_range, check_ranges
-from refmaker.source.location import open_filesystem
+from refmaker.source.location import open_filesystem, options_for
 from refmaker.source.policy import HEAD, Transfer
 from refmaker.source.range_readers import Facts, RangeReader, range_reader
 from refmaker.source.retries import persistent
 
-__all__ = ["Connections", "RemoteSource"]
+__all__ = ["Connections", "RemoteSource", "reader_for"]
 
 T = TypeVar("T")
 Span = tuple[int, int]
@@ -35,10 +36,18 @@ class Connections:
         self._limit = asyncio.Semaphore(transfer.concurrency)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Run a coroutine on fsspec's loop and return the future of its result."""
+        """Run a coroutine on fsspec's loop and return the future of its result.
+
+        Raises:
+            SourceError: the caller runs on that loop itself, and would wait for itself.
+        """
         import fsspec.asyn
 
-        return asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
+        loop = fsspec.asyn.get_loop()
+        if asyncio._get_running_loop() is loop:
+            work.close()
+            raise SourceError("remote files cannot be scanned from a coroutine on fsspec's own loop; use a thread")
+        return asyncio.run_coroutine_threadsafe(work, loop)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and return its result.
@@ -78,14 +87,17 @@ def _told(error: Exception) -> str:
     return text
 
 
-def filesystem_options(url: str, storage_options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return ``storage_options``, which HTTP clients get more connections from than the 100 that are usual."""
-    from refmaker.source.location import options_for
+def reader_for(url: str, storage_options: Mapping[str, Any] | None) -> RangeReader:
+    """Return the reader for a URL. Not for coroutines: some filesystems connect while they are made.
 
+    Raises:
+        SourceError: no filesystem opens it.
+        OptionError: the URL holds credentials.
+    """
     options = options_for(url, storage_options)
     if url.startswith(("http://", "https://")):
-        return {"get_client": _client, **options}
-    return options
+        options = {"get_client": _client, **options}
+    return range_reader(url, *open_filesystem(url, options))
 
 
 async def _client(**options: Any) -> Any:
@@ -121,16 +133,13 @@ class RemoteSource:
         self._checked_rounds = 1
 
     @classmethod
-    async def open(
-        cls, connections: Connections, url: str, storage_options: Mapping[str, Any] | None
-    ) -> "RemoteSource":
+    async def open(cls, connections: Connections, url: str, reader: RangeReader) -> "RemoteSource":
         """Return the source for a URL, its first bytes fetched.
 
         Raises:
             SourceError: it does not exist, or the store did not answer.
         """
-        filesystem, path = open_filesystem(url, filesystem_options(url, storage_options))
-        source = cls(connections, url, range_reader(url, filesystem, path))
+        source = cls(connections, url, reader)
         source.rounds = 1
 
         async def first() -> tuple[Facts, bytes]:

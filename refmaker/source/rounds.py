@@ -33,7 +33,7 @@ from refmaker.source.policy import (
     Transfer,
 )
 from refmaker.source.ranges import Ranges, cut, merged, of_wishes, outside
-from refmaker.source.remote import Connections, RemoteSource
+from refmaker.source.remote import Connections, RemoteSource, reader_for
 
 __all__ = ["Cost", "FileAhead", "ReadAhead", "Rounds"]
 
@@ -195,10 +195,15 @@ class Rounds:
         storage_options: Mapping[str, Any] | None,
         walk: Callable[[OpenedFile, FileAhead], Parser[None] | None],
     ) -> ReadAhead:
-        """Begin to read a file ahead."""
+        """Begin to read a file ahead; what goes wrong is raised when it is waited for."""
         file = ReadAhead(url, walk)
         self._under_way.add(file)
-        self._submit(file, RemoteSource.open(self._connections, url, storage_options), self._opened)
+        try:
+            reader = reader_for(url, storage_options)
+        except RefmakerError as error:
+            self._finish(file, error)
+        else:
+            self._submit(file, RemoteSource.open(self._connections, url, reader), self._opened)
         return file
 
     def wait(self, file: ReadAhead) -> OpenedFile:

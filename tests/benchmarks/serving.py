@@ -129,7 +129,7 @@ def dask_read(folder: Path, steps: int, rounds: int) -> bool:
 
     def compute(opened: xr.Dataset) -> Any:
         """Read every chunk in a task of its own; putting them together is dask's work, the same for all."""
-        return dask.compute(*opened["t2m"].data.to_delayed().ravel(), scheduler="threads", num_workers=4)
+        return dask.compute(*opened["t2m"].data.to_delayed().ravel(), scheduler="threads")
 
     def stock() -> Any:
         with stock_pipeline():

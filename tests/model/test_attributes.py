@@ -56,7 +56,7 @@ def test_not_a_number_stays_one() -> None:
     assert math.isnan(attribute_json(np.float32("nan")))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", [np.void(b"ab"), np.datetime64("2000-01-01"), object(), {1}])
+@pytest.mark.parametrize("value", [np.void(b"ab"), np.timedelta64(1, "s"), object(), {1}])
 def test_what_has_no_json_is_refused(value: Any) -> None:
     with pytest.raises(UnsupportedError) as caught:
         attribute_json(value)

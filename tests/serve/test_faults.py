@@ -148,3 +148,20 @@ def test_a_store_without_ranges_facts_is_asked_once(door: Door, tmp_path: Path) 
     memory.rm("/data.bin")
     with pytest.raises(ChunkReadError):
         door(references, "time")
+
+
+def test_a_range_that_is_the_whole_file_may_come_as_such(tmp_path: Path, served: Faults) -> None:
+    from refmaker.model.array import ArrayMetadata, VirtualArray
+    from refmaker.model.chunks import ChunkManifest
+    from refmaker.model.group import VirtualGroup
+
+    (served.folder / "data.bin").write_bytes(TIME.tobytes())
+    manifest = ChunkManifest.single((1,), location_id=0, offset=0, length=TIME.nbytes)
+    array = VirtualArray(ArrayMetadata((4,), (4,), TIME.dtype, dimension_names=("x",)), manifest)
+    references = ReferenceSet(VirtualGroup({"v": array}), (SourceFile(f"{served.url}/data.bin"),))
+    for fault in ("", "ignores range"):
+        served.fault = fault
+        np.testing.assert_array_equal(DOORS["3 engine"](references, "v"), TIME)
+    served.fault = "login 200"
+    with pytest.raises(ChunkReadError):
+        DOORS["3 engine"](references, "v")

@@ -91,3 +91,10 @@ def test_the_file_object_is_a_file() -> None:
         assert file.seek(offset, whence) == oracle.seek(offset, whence)
         assert file.read(count) == oracle.read(count)
         assert file.tell() == oracle.tell()
+
+
+def test_a_buffer_is_filled_with_zeros_beyond_the_end() -> None:
+    file, buffer = BlockFile(store_of([])[0]), bytearray(b"garbage " * 2)
+    file.seek(4995)
+    assert file.readinto(buffer) == 5
+    assert buffer == DATA[4995:] + bytes(11)

@@ -72,7 +72,8 @@ def _is_compound(attribute: h5a.AttrID) -> bool:
 
 
 def _says_dimension_scale(attribute: h5a.AttrID) -> bool:
-    return _is_string(attribute) and text_of(bytes(np.asarray(_read(attribute)).item())) == "DIMENSION_SCALE"
+    value = np.asarray(_read(attribute)) if _is_string(attribute) else np.empty(0)
+    return value.size == 1 and text_of(value.astype(bytes).item()) == "DIMENSION_SCALE"
 
 
 _BOOKKEEPING: dict[bytes, Callable[[h5a.AttrID], bool]] = {
@@ -135,6 +136,9 @@ def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: boo
         found.dropped.append(("(others)", f"h5py cannot list them: {error}"))
     for raw_name in names:
         name = text_of(raw_name)
+        if raw_name != name.encode() and name.encode() in names:
+            found.dropped.append((name, f"{raw_name!r} reads like another attribute's name"))
+            continue
         try:
             attribute = h5a.open(object_id, raw_name)
             if raw_name == b"NAME":
@@ -177,6 +181,8 @@ def _json(value: Any, file_id: ObjectID) -> JSON:
 
 def _plain_objects(value: Any, file_id: ObjectID) -> JSON:
     """Return object elements as JSON: strings, references as paths, ragged rows as lists, compounds as objects."""
+    if isinstance(value, h5r.RegionReference):
+        raise UnsupportedError("a reference to a region has no JSON form", code="attribute")
     if isinstance(value, h5r.Reference):
         return reference_path(value, file_id)
     if isinstance(value, np.ndarray) and value.dtype.hasobject:

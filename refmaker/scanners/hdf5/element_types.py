@@ -38,6 +38,7 @@ class ElementType:
         fixups: codecs, in encoding order, that make values of stored bytes; they come before all filters.
         decode: what h5py must do instead of all that, or None.
         attributes: what of the type is worth keeping as attributes (enumeration names, character set).
+        lost: what of the values cannot be kept, as a sentence.
     """
 
     dtype: np.dtype[Any]
@@ -46,6 +47,11 @@ class ElementType:
     fixups: tuple[Codec, ...] = ()
     decode: Decode | None = None
     attributes: Mapping[str, JSON] = field(default_factory=dict)
+    lost: str = ""
+
+    def __post_init__(self) -> None:
+        if self.decode is None and not self.fixups and self.dtype.itemsize != self.stored_nbytes:
+            raise UnsupportedError(f"{self.stored_nbytes} stored bytes are no {self.dtype}", code="dtype")
 
 
 STRING_CODEC = "refmaker_hdf5_string"
@@ -146,8 +152,8 @@ def _opaque(type_id: h5t.TypeID) -> ElementType:
 def _enumeration(type_id: h5t.TypeID) -> ElementType:
     dtype = _numpy(type_id)
     base = element_type(type_id.get_super())
-    if dtype.kind == "b":
-        return ElementType(np.dtype(bool), type_id.get_size())
+    if dtype.kind == "b" and type_id.get_size() == 1:
+        return ElementType(np.dtype(bool), 1)
     members = [
         (text_of(type_id.get_member_name(i)), int(type_id.get_member_value(i))) for i in range(type_id.get_nmembers())
     ]
@@ -224,7 +230,9 @@ def _compound(type_id: h5t.TypeID) -> ElementType:
 
 
 def _reference(type_id: h5t.TypeID) -> ElementType:
-    return ElementType(np.dtype(object), type_id.get_size(), decode=Decode.PATHS)
+    region = bool(type_id.equal(h5t.STD_REF_DSETREG))
+    lost = "of references to regions only the objects are kept, not the regions" if region else ""
+    return ElementType(np.dtype(object), type_id.get_size(), decode=Decode.PATHS, lost=lost)
 
 
 def _variable_length(_: h5t.TypeID) -> ElementType:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from refmaker.errors import SourceError
+from refmaker.errors import SourceError, UnsupportedError
 from refmaker.model.reference_set import SourceFile
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File, open_hdf5
 from refmaker.scanners.registry import source_file
@@ -46,6 +46,13 @@ class FileTable:
         Raises:
             SourceError: there is none.
         """
+        if base.opened.path is not None and not Path(name).is_absolute():
+            here, beside = Path.cwd() / name, Path(base.opened.path).parent / name
+            if here.exists() and beside.exists() and not here.samefile(beside):
+                raise UnsupportedError(
+                    f"{name!r} is in the working directory, where HDF5 looks, and beside the file: which is meant?",
+                    code="external-storage",
+                )
         return self._row(self._find(base, name), "raw")
 
     def close(self) -> None:

@@ -86,4 +86,6 @@ def choose_fill_value(
     if native_matters:
         notes.append(("fill-value", f"chunks never written read {native}: CF readers will mask that value everywhere"))
         return native, notes
+    if chunks_absent and (dtype.names is not None or dtype.kind in "mM"):
+        return zero, notes  # readers take null for zero, but for these: they make b"0" of strings, and NaT
     return None, notes

@@ -53,7 +53,8 @@ def pipeline_for(
     inner = [step for step, _ in kept[run[0] : run[-1] + 1]]
     last = run[-1] == len(kept) - 1
     nbytes = inner[0].nbytes
-    if values.size == 2 and consecutive and last and nbytes is not None:  # all or none of the last filters
+    together = {int(value) & varying for value in values} == {0, varying}
+    if together and consecutive and last and nbytes is not None:  # all or none of the last filters
         skips = (relevant & np.uint32(varying)) != 0
         ambiguous = np.flatnonzero(skips != (length == nbytes))
         optional = Codec("refmaker_optional", _configuration(_codecs(inner), nbytes))
@@ -62,7 +63,7 @@ def pipeline_for(
             return Pipeline((*before, optional), none)
     common = int(values[np.argmax([np.count_nonzero(relevant == value) for value in values])])
     whole = _codecs([step for step, off in zip(steps, _bits(steps, common), strict=True) if not off])
-    readable = (relevant == common) & (length != chunk_nbytes) if whole else relevant == common
+    readable = (relevant == common) & ((length != chunk_nbytes) if whole else (length == chunk_nbytes))
     everything = np.uint32((1 << len(steps)) - 1)
     readable |= (relevant == everything) & (length == chunk_nbytes)
     optional = Codec("refmaker_optional", _configuration(whole, chunk_nbytes))

@@ -82,18 +82,17 @@ def _bitshuffle(message: _Message) -> tuple[Codec, ...]:
     return (Codec("refmaker_hdf5_bitshuffle", configuration),)
 
 
-def _sized(codec_id: str, value: int) -> Callable[[_Message], tuple[Codec, ...]]:
-    """A codec that must know how many bytes come out: those the filter got, or else what it noted of them."""
+def _sized(codec_id: str) -> Callable[[_Message], tuple[Codec, ...]]:
+    """A codec that must know how many bytes come out: those the filter got."""
 
     def convert(message: _Message) -> tuple[Codec, ...]:
-        nbytes = message.nbytes or message.value(value, 0)
-        if not nbytes:
+        if message.nbytes is None:
             raise UnsupportedError(
                 f"filter {message.id} ({message.name}) behind one of unknown output: nothing tells how many bytes it "
                 "decodes to",
                 code="filter",
             )
-        return (Codec(codec_id, {"nbytes": nbytes}),)
+        return (Codec(codec_id, {"nbytes": message.nbytes}),)
 
     return convert
 
@@ -116,7 +115,7 @@ FILTERS: dict[int, Callable[[_Message], tuple[Codec, ...]]] = {
     5: _verbatim("refmaker_hdf5_nbit"),
     6: _verbatim("refmaker_hdf5_scaleoffset"),
     307: lambda message: (Codec("bz2", {"level": message.value(0, 9)}),),
-    32000: _sized("refmaker_hdf5_lzf", 2),
+    32000: _sized("refmaker_hdf5_lzf"),
     32001: _blosc,
     32004: lambda _: (Codec("refmaker_hdf5_lz4"),),
     32008: _bitshuffle,
@@ -124,7 +123,7 @@ FILTERS: dict[int, Callable[[_Message], tuple[Codec, ...]]] = {
     32015: lambda message: (Codec("zstd", {"level": message.value(0, 3)}),),
     32022: _nothing,
     32023: _nothing,
-    32026: _sized("refmaker_hdf5_blosc2", 3),
+    32026: _sized("refmaker_hdf5_blosc2"),
 }
 """Filter number -> codecs. FORMATS section 5 says how each was compared with the library."""
 

@@ -92,8 +92,7 @@ class _Walk:
         while pending:
             group = pending.pop()
             found = []
-            for raw, link_type in self.links(group):
-                name = text_of(raw)
+            for name, raw, link_type in self.links(group):
                 if link_type != h5l.TYPE_HARD:
                     self.soft.append((group, name, raw, link_type))
                     continue
@@ -108,8 +107,8 @@ class _Walk:
                     found.append(new)
             pending.extend(reversed(found))
 
-    def links(self, group: GroupNode) -> list[tuple[bytes, int]]:
-        """Return (name, link type) of a group's links, in order of creation where the file keeps that."""
+    def links(self, group: GroupNode) -> list[tuple[str, bytes, int]]:
+        """Return (name, name in the file, link type) of a group's links, in order of creation where that is kept."""
         rows: list[tuple[bytes, int]] = []
 
         def keep(name: bytes, info: h5l.LinkInfo) -> None:
@@ -121,7 +120,14 @@ class _Walk:
             group.id.links.iterate(keep, idx_type=order, info=True)
         except H5PY_ERRORS as error:
             self.broken(group.path or "/", "broken", f"HDF5 cannot list the group: {error}")
-        return rows
+        raw_names: dict[str, bytes] = {}
+        for raw, _ in rows:
+            if text_of(raw) not in raw_names or raw == text_of(raw).encode():
+                raw_names[text_of(raw)] = raw
+        for raw, _ in rows:
+            if raw_names[text_of(raw)] != raw:
+                self.broken(child_path(group.path, text_of(raw)), "name", f"{raw!r} reads like another link's name")
+        return [(text_of(raw), raw, link_type) for raw, link_type in rows if raw_names[text_of(raw)] == raw]
 
     def add(self, group: GroupNode, name: str, file: Hdf5File, target: ObjectID) -> GroupNode | None:
         """Make an object a member of a group; return it if it is a group met for the first time."""

@@ -167,8 +167,33 @@ class _Scan:
                 self.left_out(child_path(path, name), "name", f"{shown_as!r} cannot name a Zarr array")
                 continue
             arrays[shown_as] = array
+        arrays = self.with_one_length_each(path, arrays)
         found = read_attributes(node.id, node.file.id, is_file_root=not node.path)
         return VirtualGroup(arrays, groups, self.shown(path, found, {})), nodes + len(arrays)
+
+    def with_one_length_each(self, path: str, arrays: dict[str, VirtualArray]) -> dict[str, VirtualArray]:
+        """Return a group's arrays with one length for each dimension name, as readers demand of a group.
+
+        Links bring arrays of other groups and files together, whose dimensions may share a name and nothing else.
+        """
+        lengths = {name: -1 for name, array in arrays.items() if not array.metadata.shape}  # a scalar names no axis
+        checked = {}
+        for name, array in arrays.items():
+            metadata, names = array.metadata, []
+            for axis, (dimension, n) in enumerate(zip(metadata.dimension_names, metadata.shape, strict=True)):
+                apart = dimension
+                while lengths.setdefault(apart, n) != n:
+                    apart = f"{apart}_{n}"
+                if apart != dimension:
+                    sentence = f"axis {axis} is named {apart}: {dimension} is something else in this group"
+                    self.note(child_path(path, name), "dimension", sentence)
+                names.append(apart)
+            if tuple(names) != metadata.dimension_names:
+                renamed = VirtualArray(replace(metadata, dimension_names=tuple(names)), array.manifest)
+                self.states[id(renamed)] = self.states[id(array)]
+                array = renamed  # noqa: PLW2901  the same array, spelled for this group
+            checked[name] = array
+        return checked
 
     def array_name(self, name: str, group: GroupNode) -> str:
         """Return a dataset's netCDF name, where that is not taken by something that is shown."""
@@ -235,7 +260,8 @@ class _Scan:
         fill_value, fill_notes = choose_fill_value(
             dataset.properties, element, found, chunks_absent=place.manifest.present < len(place.manifest)
         )
-        for code, sentence in (*dimension_notes, *place.notes, *fill_notes):
+        lost = [("region", element.lost)] if element.lost else []
+        for code, sentence in (*dimension_notes, *place.notes, *fill_notes, *lost):
             self.note(path, code, sentence)
         metadata = ArrayMetadata(
             shape=dataset.shape,

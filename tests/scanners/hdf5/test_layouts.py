@@ -196,6 +196,9 @@ def test_a_file_that_h5py_has_open_is_scanned(tmp_path: Path) -> None:
         with h5py.File(path, mode) as file:
             references = scan(str(path))
             np.testing.assert_array_equal(file["d"][...], NUMBERS)
+            (recorded,) = references.sources
+        assert recorded.last_modified is not None
+        os.utime(path, (recorded.last_modified, recorded.last_modified))  # closing touched it, and changed nothing
         assert_reads_as_h5py(references, path)
 
 

@@ -158,6 +158,7 @@ CASES = [
         "through other files",
         through_other_files,
         {"padding": "referenced"} | dict.fromkeys(("far/group/e", "far/home/e", "near"), "linked"),
+        {"near": "dimension"},
     ),
     Links(
         "cycles",

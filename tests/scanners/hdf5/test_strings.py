@@ -170,7 +170,7 @@ def references_to_objects(file: h5py.File) -> None:
 
 def test_references_are_shown_as_paths(tmp_path: Path) -> None:
     becomes = dict.fromkeys(("none", "objects", "one", "regions"), "inlined") | {"group/target": "referenced"}
-    got = through_references(check(Case("", references_to_objects, becomes), tmp_path))
+    got = through_references(check(Case("", references_to_objects, becomes, notes=("region",)), tmp_path))
     assert got["objects"].tolist() == [["/", "/group/inner"], ["/group/target", ""]]
     assert got["one"] == "/group/target"
 

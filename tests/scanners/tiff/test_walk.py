@@ -43,7 +43,11 @@ def pyramid(file: tifffile.TiffWriter) -> None:
 
 
 def described(file: tifffile.TiffWriter) -> None:
-    file.write(np.zeros((4, 3, 40, 50), "u1"), metadata={"axes": "TCYX", "Description": "long " * 9000})
+    file.write(
+        np.zeros((4, 3, 40, 50), "u1"),
+        photometric="minisblack",
+        metadata={"axes": "TCYX", "Description": "long " * 9000},
+    )
 
 
 def tiff(write: Write, **options: bool) -> bytes:
