@@ -12,6 +12,7 @@ from refmaker.model.chunks import ChunkManifest
 from refmaker.model.group import VirtualGroup, walk_arrays
 from refmaker.model.keys import child_path, usable_name
 from refmaker.model.reference_set import DatasetReport, DatasetState, Note, ReferenceSet, ScanReport
+from refmaker.scanners.cf_masking import wrong_mask
 from refmaker.scanners.hdf5.attributes import ObjectAttributes, read_attributes
 from refmaker.scanners.hdf5.decoded import decoded_chunk, native_values, raw_bytes
 from refmaker.scanners.hdf5.dimensions import Dimensions, Extent, is_dimension_only, netcdf_name
@@ -272,6 +273,8 @@ class _Scan:
             dimension_names=names,
             attributes=self.shown(path, found, dict(element.attributes)),
         )
+        if sentence := wrong_mask(metadata):
+            self.note(path, "fill-value", sentence)
         state = place.state
         if state is DatasetState.REFERENCED and node.file is not self.files.main:
             state = DatasetState.LINKED

@@ -8,6 +8,7 @@ from refmaker.model.attributes import JSON, attribute_json, text_of
 from refmaker.model.group import VirtualGroup
 from refmaker.model.keys import usable_name
 from refmaker.model.reference_set import DatasetReport, DatasetState, Note, ReferenceSet, ScanReport
+from refmaker.scanners.cf_masking import wrong_mask
 from refmaker.scanners.netcdf3.chunking import Cut, cut
 from refmaker.scanners.netcdf3.header import Attribute, Header, Variable, read_header
 from refmaker.scanners.netcdf3.layout import Extent, check_place, extents
@@ -90,6 +91,8 @@ def _array(extent: Extent, header: Header, chunk_bytes: int | None, notes: list[
         dimension_names=tuple(header.dimensions[n].name for n in variable.dimension_ids),
         attributes=_attributes_json(variable.attributes, variable.name, notes),
     )
+    if sentence := wrong_mask(metadata):
+        notes.append(Note(variable.name, "fill-value", sentence))
     return VirtualArray(metadata, pieces.manifest(extent.shape, location_id=0, start=variable.begin))
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 
-import refmaker.codecs  # noqa: F401  registers refmaker_pad where no entry points are installed
+import refmaker
 from refmaker.references.kerchunk_json import write_json
 from tests.scanners.netcdf3.packing import Att, Var, pack, samples
 from tests.scanners.netcdf3.reading import scanned_file
@@ -99,3 +100,12 @@ def test_xarray_masks_and_scales_alike(attributes: list[Att], tmp_path: Path) ->
 @pytest.mark.parametrize("path", sorted(set(listed(malformed=False)) - XARRAY_CANNOT_OPEN))
 def test_xarray_shows_the_same_of_a_public_file(path: str, tmp_path: Path) -> None:
     assert_same_datasets(CORPUS / path, tmp_path, chunk_bytes=1000)
+
+
+def test_a_mask_that_xarray_gets_wrong_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "unsigned.nc"
+    with netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as file:
+        file.createDimension("x", 4)
+        variable = file.createVariable("v", "i2", ("x",), fill_value=5)
+        variable.setncattr("_Unsigned", "true")
+    assert [note.sentence[:30] for note in refmaker.scan(str(path)).report.notes] == ["big-endian _Unsigned integers:"]
