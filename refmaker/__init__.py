@@ -40,6 +40,7 @@ __all__ = [
     "open_references",
     "scan",
     "scan_many",
+    "verify",
     "write_references",
 ]
 
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from refmaker.references.combining import combine
     from refmaker.scanners.many import scan_many
     from refmaker.scanners.registry import scan
+    from refmaker.verify.run import verify
 
 _MODULES = {
     "refmaker.batch.index": ("index",),
@@ -80,14 +82,16 @@ _MODULES = {
     "refmaker.references.combining": ("combine",),
     "refmaker.scanners.many": ("scan_many",),
     "refmaker.scanners.registry": ("scan",),
+    "refmaker.verify.run": ("verify",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 """Public name -> the module that defines it."""
 
-# The package ``refmaker.combine`` (a docstring) is loaded and forgotten here, because Python binds a package in its
-# parent when it is first loaded: later, that would hide the function of the same name.
-import_module("refmaker.combine")
-del globals()["combine"]
+# The packages ``combine`` and ``verify`` (docstrings) are loaded and forgotten here, because Python binds a package in
+# its parent when it is first loaded: later, that would hide the functions of the same names.
+for _name in ("combine", "verify"):
+    import_module(f"refmaker.{_name}")
+    del globals()[_name]
 
 
 def __getattr__(name: str) -> Any:

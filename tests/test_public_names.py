@@ -41,6 +41,7 @@ PUBLIC = [
     "open_references",
     "scan",
     "scan_many",
+    "verify",
     "write_references",
 ]
 HEAVY = {

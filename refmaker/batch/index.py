@@ -26,6 +26,8 @@ from refmaker.source.location import local_path
 __all__ = ["IndexReport", "index", "run"]
 
 LOCK_ATTEMPTS = 5
+Cluster = tuple[Executor, int]
+"""An executor of futures, and how many it works on at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,13 +140,16 @@ def run(
         results.keep(ledger.shards())
         before = ledger.count()
         is_stopped = False
-        if before[FileState.PENDING]:
-            with _executor(job, executor, remote=ledger.has_remote_pending(), tasks=before[FileState.PENDING]) as scans:
-                is_stopped = not scan_pending(ledger, results, scans, _policy(job), tell)
-        files = ledger.count()
-        failures = files[FileState.FAILED] + files[FileState.QUARANTINED]
-        is_complete = not is_stopped and not files[FileState.PENDING] and not (job.on_error == "raise" and failures)
-        outputs = _write(job, ledger, results, tell) if is_complete and files[FileState.DONE] else {}
+        is_idle = not before[FileState.PENDING] and _is_written(job, ledger)
+        with _cluster(job, None if is_idle else executor, is_needed=not is_idle) as cluster:
+            if before[FileState.PENDING]:
+                with _scans(job, cluster, ledger) as scans:
+                    is_stopped = not scan_pending(ledger, results, scans, _policy(job), tell)
+            files = ledger.count()
+            failures = files[FileState.FAILED] + files[FileState.QUARANTINED]
+            is_complete = not (is_stopped or files[FileState.PENDING] or (job.on_error == "raise" and failures))
+            to_write = is_complete and files[FileState.DONE] and not _is_written(job, ledger)
+            outputs = _write(job, ledger, results, cluster, tell) if to_write else {}
         ledger.set_fact(is_over=True, ended=time.time())
         datasets, _ = ledger.totals()
         return IndexReport(
@@ -183,16 +188,28 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
     )
 
 
-def _write(job: Job, ledger: Ledger, results: Results, tell: ProgressCallback) -> dict[str, Any]:
-    """Write what is not up to date."""
+def _is_written(job: Job, ledger: Ledger) -> bool:
+    """Whether the outputs are there and are those of the results there are."""
+    if ledger.fact("written") != [job.output_digest, ledger.fact("revision")]:
+        return False
+    return all(output is None or _exists(output) for output in (job.output, job.separate))
+
+
+def _write(
+    job: Job, ledger: Ledger, results: Results, cluster: Cluster | None, tell: ProgressCallback
+) -> dict[str, Any]:
+    """Write the outputs."""
     wanted = [job.output_digest, ledger.fact("revision")]
-    if ledger.fact("written") == wanted and (job.output is None or _exists(job.output)) and job.separate is None:
-        return {}
     found: dict[str, Any] = {"written": tuple(filter(None, (job.separate, job.output)))}
     if job.separate is not None:
         write_separate(job, ledger, results, tell)
     if job.output is not None:
-        combination = combined(job, ledger, results, tell)
+        combination = None
+        if cluster is not None:
+            from refmaker.batch.tree import combined_by_tree
+
+            combination = combined_by_tree(job, ledger, results, cluster[0], tell)
+        combination = combination or combined(job, ledger, results, tell)
         tell(Progress("writing", 0, 1))
         _make_parent(job.output)
         write_document(combination.references, job.output, job)
@@ -219,26 +236,33 @@ def _policy(job: Job) -> Policy:
 
 
 @contextmanager
-def _executor(job: Job, executor: Executor | None, *, remote: bool, tasks: int) -> Iterator[TaskExecutor]:
-    """Give the executor that the job asks for."""
+def _cluster(job: Job, executor: Executor | None, *, is_needed: bool) -> Iterator[Cluster | None]:
+    """Give the executor of futures that is asked for; None: this machine's own processes do."""
     workers = job.workers or _cpus()
-    if executor is not None or job.dask is not None:
+    if executor is not None:
+        yield executor, workers
+    elif job.dask is not None and is_needed:
         from refmaker.batch.cluster import dask_executor
 
-        if executor is not None:
-            yield from _closing(Futures(executor, job.scan, workers, remote=remote))
-            return
-        with dask_executor(str(job.dask), workers) as (cluster, size):
-            yield from _closing(Futures(cluster, job.scan, size, remote=remote))
-        return
-    yield from _closing(Processes(job.scan, min(workers, tasks), remote=remote))
+        with dask_executor(job.dask, workers) as made:
+            yield made
+    else:
+        yield None
 
 
-def _closing(executor: TaskExecutor) -> Iterator[TaskExecutor]:
+@contextmanager
+def _scans(job: Job, cluster: Cluster | None, ledger: Ledger) -> Iterator[TaskExecutor]:
+    """Give what scans."""
+    remote = ledger.has_remote_pending()
+    scans: TaskExecutor
+    if cluster is not None:
+        scans = Futures(cluster[0], job.scan, cluster[1], remote=remote)
+    else:
+        scans = Processes(job.scan, job.workers or _cpus(), remote=remote)
     try:
-        yield executor
+        yield scans
     finally:
-        executor.close()
+        scans.close()
 
 
 def _cpus() -> int:

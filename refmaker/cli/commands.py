@@ -20,6 +20,7 @@ VERBS = {
     "status": "refmaker.cli.status:status_command",
     "convert": "refmaker.cli.convert:convert_command",
     "info": "refmaker.cli.info:info_command",
+    "verify": "refmaker.cli.verify:verify_command",
 }
 """Verb -> ``module:command``, imported when the verb or the help is asked for."""
 

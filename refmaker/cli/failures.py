@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     NOTHING_DONE = 1
     USAGE = 2
     DONE_IN_PART = 3
+    MISMATCH = 4
 
     @property
     def meaning(self) -> str:
@@ -36,6 +37,7 @@ _MEANING = {
     ExitCode.NOTHING_DONE: "nothing done: the message on stderr says why",
     ExitCode.USAGE: "the command line makes no sense",
     ExitCode.DONE_IN_PART: "done, but datasets were skipped or some of several files failed; each is named",
+    ExitCode.MISMATCH: "verify: references and files do not fit; each mismatch is named",
 }
 
 

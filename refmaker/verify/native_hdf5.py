@@ -25,6 +25,8 @@ __all__ = ["HDF5"]
 
 H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, NotImplementedError)
 NON_COORDINATE = "_nc4_non_coord_"
+MOST_GROUPS = 200
+"""Groups that are tried as the references' root."""
 DIMENSION_ONLY = b"This is a netCDF dimension but not a netCDF variable"
 ADDED = frozenset({"flag_values", "flag_meanings", "hdf5_opaque_tag", "_Encoding"})
 """Attributes that say what the datatype said: names of an enumeration's values, tag, character set."""
@@ -57,6 +59,15 @@ class HDF5:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def groups(self) -> list[str]:
+        """Return the paths of the groups at the top, and of the groups in those."""
+        found: list[str] = []
+        for name in self._file:
+            with suppress(*H5PY_ERRORS):
+                if isinstance(self._file.get(name), h5py.Group):
+                    found += [name, *(f"{name}/{inner}" for inner in self._file[name])]
+        return found[:MOST_GROUPS]
 
     # -- finding -------------------------------------------------------------------------------------------------
     def _node(self, path: str) -> Any:
@@ -109,8 +120,10 @@ class HDF5:
         dataset = self._dataset(path)
         outer = window[: len(dataset.shape)]
         try:
-            values = np.asarray(dataset[outer] if outer else dataset[()])
-            values = values[(..., *window[len(outer) :])] if len(outer) < len(window) else values
+            got = dataset[outer] if outer else dataset[()]
+            values = _scalar(got, dataset.dtype) if isinstance(got, bytes | str) else np.asarray(got)
+            inner: Any = (..., *window[len(outer) :])
+            values = values[inner] if len(outer) < len(window) else values
             if h5py.check_ref_dtype(dataset.dtype):
                 return _objects([self._path_of(one) for one in values.ravel().tolist()], values.shape)
         except (*H5PY_ERRORS, MemoryError) as error:
@@ -205,6 +218,11 @@ def _fill_values(dataset: Any, base: np.dtype[Any]) -> tuple[tuple[Any, ...] | N
     with suppress(*H5PY_ERRORS):
         fills.append(dataset.fillvalue)
     return tuple(fills), must
+
+
+def _scalar(text: bytes | str, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return a scalar dataset's text with the dataset's type, which h5py takes from it."""
+    return _objects([text], ()) if dtype.kind == "O" else np.array(text, np.dtype(dtype.str))
 
 
 def _objects(items: list[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

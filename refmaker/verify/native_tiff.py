@@ -63,7 +63,7 @@ class Tiff:
             level = self._level(path)
             dtype, shape = level.dtype, tuple(int(n) for n in level.shape)
             keyframe = level.keyframe
-            fills = (keyframe.nodata,) if "GDAL_NODATA" in keyframe.tags else ()
+            fills = _nodata(keyframe)
         if dtype is None:
             raise NativeError("tifffile does not know its data type")
         if len(shape) != len(array.metadata.shape):
@@ -92,6 +92,17 @@ class Tiff:
         """Whether it is a coordinate."""
         name = path.rpartition("/")[2]
         return name in COORDINATES or name.partition("_")[0] in COORDINATES
+
+
+def _nodata(page: Any) -> tuple[Any, ...]:
+    """Return what GDAL's tag says; tifffile's own reading of it gives up on some spellings."""
+    tag = page.tags.get("GDAL_NODATA")
+    if tag is None:
+        return ()
+    try:
+        return page.nodata, float(str(tag.value).strip(" \0").replace(",", "."))
+    except ValueError:
+        return (page.nodata,)
 
 
 def _named(series: tuple[Series, ...]) -> Iterator[tuple[str, tuple[str, int]]]:

@@ -86,9 +86,7 @@ def check_ranges(
 
 def _is_encoded(metadata: ArrayMetadata) -> bool:
     """Whether a part of a chunk's bytes is not a part of the array: it is compressed, or shuffled."""
-    return any(
-        not codec.id.startswith(PLAIN_PREFIXES) or codec.id.endswith(COMPRESSORS) for codec in metadata.codecs
-    )
+    return any(not codec.id.startswith(PLAIN_PREFIXES) or codec.id.endswith(COMPRESSORS) for codec in metadata.codecs)
 
 
 def _overlapping(every: _Ranges, order: npt.NDArray[Any], within: str) -> list[tuple[int, int]]:

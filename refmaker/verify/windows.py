@@ -68,9 +68,9 @@ def windows(path: str, array: VirtualArray, sample: int | None) -> Iterator[Wind
             chosen |= set(_present(array, _spread(present, sample)))
         else:
             rng = np.random.default_rng(zlib.crc32(path.encode("utf-8", "surrogatepass")))
-            middle = list(chosen)[1:-1]
-            chosen -= set(middle)
-            chosen |= {int(p) for p in rng.integers(0, positions, len(middle))}
+            chosen = {0, positions - 1} if sample > 1 else {0}
+            while len(chosen) < sample:
+                chosen.add(int(rng.integers(positions)))
     for position in sorted(chosen):
         index = chunk_index(position, grid)
         yield Window(index, tuple(i + 1 for i in index))

@@ -226,7 +226,7 @@ def main() -> None:
         plugin = folder / "plugin"
         plugin.mkdir(parents=True)
         install_plugin(plugin)
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(plugin), os.environ.get("PYTHONPATH", ""), os.getcwd()])
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(plugin), os.environ.get("PYTHONPATH", ""), str(Path.cwd())])
         full_size(folder, options.files or 5000, options.kills)
 
 

@@ -273,8 +273,8 @@ class _Scan:
             dimension_names=names,
             attributes=self.shown(path, found, dict(element.attributes)),
         )
-        if sentence := wrong_mask(metadata):
-            self.note(path, "fill-value", sentence)
+        if told := wrong_mask(metadata):
+            self.note(path, "fill-value", told)
         state = place.state
         if state is DatasetState.REFERENCED and node.file is not self.files.main:
             state = DatasetState.LINKED
