@@ -190,6 +190,7 @@ class Futures:
         for future in self._under_way:
             future.cancel()
         self._under_way.clear()
+        _end_idle()  # if the executor's threads are of this process
 
 
 # -- at the executor's place ------------------------------------------------------------------------------------------

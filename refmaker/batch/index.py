@@ -15,7 +15,7 @@ from refmaker.batch.executors import Futures, Processes, TaskExecutor
 from refmaker.batch.inputs import listed
 from refmaker.batch.job import Job, JobKeywords, job_of
 from refmaker.batch.ledger import NAME, FileState, Ledger, Listing
-from refmaker.batch.reduction import combined, write_document, write_separate
+from refmaker.batch.reduction import clear_leftovers, combined, write_document, write_separate
 from refmaker.batch.results import Results
 from refmaker.batch.scanning import Policy, Progress, ProgressCallback, scan_pending
 from refmaker.combine.outcome import AxisSummary
@@ -118,7 +118,9 @@ def _text(path: str | os.PathLike[str] | None) -> str | None:
 def _first_failure(report: IndexReport) -> RefmakerError:
     """Return the error of the first file that failed, in the order of the inputs."""
     with Ledger(report.directory / NAME, read_only=True) as ledger:
-        row = next(ledger.rows(FileState.FAILED, FileState.QUARANTINED))
+        row = next(ledger.rows(FileState.FAILED, FileState.QUARANTINED), None)
+    if row is None:
+        return OptionError("there is no file left to write about: all have vanished", location=str(report.directory))
     kind: Any = getattr(errors, row.kind or "", None)
     found = kind if isinstance(kind, type) and issubclass(kind, RefmakerError) else RefmakerError
     others = f" (and {report.failed - 1} other files failed)" if report.failed > 1 else ""
@@ -200,6 +202,9 @@ def _write(
 ) -> dict[str, Any]:
     """Write the outputs."""
     wanted = [job.output_digest, ledger.fact("revision")]
+    if since := ledger.fact("writing_since"):
+        clear_leftovers(job, since)
+    ledger.set_fact(writing_since=time.time())
     found: dict[str, Any] = {"written": tuple(filter(None, (job.separate, job.output)))}
     if job.separate is not None:
         write_separate(job, ledger, results, tell)
@@ -215,7 +220,7 @@ def _write(
         write_document(combination.references, job.output, job)
         tell(Progress("writing", 1, 1))
         found |= {"axes": combination.axes, "notes": combination.references.report.notes}
-    ledger.set_fact(written=wanted)
+    ledger.set_fact(written=wanted, writing_since=None)
     return found
 
 

@@ -128,6 +128,9 @@ def _base(pattern: str) -> str:
 
 def _local_file(path: str, name: str) -> Listed:
     url = absolute_url(os.path.normpath(path))
+    if any("\udc80" <= character <= "\udcff" for character in url):
+        shown = url.encode("utf-8", "backslashreplace").decode()
+        raise OptionError("its name is not UTF-8, and references have no way to say it: rename it", location=shown)
     try:
         status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:

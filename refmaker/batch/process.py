@@ -11,6 +11,7 @@ from contextlib import suppress
 from multiprocessing.connection import Pipe
 
 from refmaker.batch.outcome import CRASHED, LOST, MEMORY, TIMEOUT, Failed, Outcome, ScanSettings, Task
+from refmaker.errors import SourceError
 
 __all__ = ["WorkerProcess"]
 
@@ -23,6 +24,8 @@ from refmaker.batch.worker import serve
 serve(connection)
 """
 """Not ``multiprocessing``'s own start: that imports the caller's main module, which may be a script without a guard."""
+FROM_OUTSIDE = frozenset({-signal.SIGKILL, -signal.SIGTERM})
+"""Exit codes of processes that others ended."""
 GRACE = 5.0
 """Seconds after its timeout in which a process should have ended by itself."""
 
@@ -47,6 +50,7 @@ class WorkerProcess:
         finally:
             theirs.close()
         self.is_dead = False
+        self._is_ready = False
         self._say(sys.path)
         self._say(settings)
 
@@ -64,14 +68,20 @@ class WorkerProcess:
     def receive(self) -> tuple[Task | None, Outcome | None]:
         """Return the first task and what became of it, now that the connection has something to tell.
 
-        Of a process that died, the first task fails; (None, None) if it had none, and (task, None) if nothing tells
-        whether that one or others read ahead are to blame. Other tasks remain in ``tasks``.
+        Of a process that died, the first task fails, and others remain in ``tasks``. (None, None): nothing became of
+        any task; the process has only just started, or died of nothing of ours.
+
+        Raises:
+            SourceError: such processes do not start.
         """
         try:
-            outcome: Outcome = self.connection.recv()
+            outcome: Outcome | None = self.connection.recv()
         except (EOFError, OSError):
             return self._died()
         self._head_since = time.monotonic()
+        if outcome is None:
+            self._is_ready = True
+            return None, None
         if isinstance(outcome, Failed) and outcome.kind == MEMORY:
             self.is_dead = True  # what is left of it is not worth keeping
             self._ended(kill=True)
@@ -81,14 +91,19 @@ class WorkerProcess:
     def is_overdue(self) -> bool:
         """Whether the process should have ended by itself and has not."""
         return bool(
-            self.tasks and self._timeout is not None and time.monotonic() - self._head_since > self._timeout + GRACE
+            self.tasks
+            and self._is_ready
+            and self._timeout is not None
+            and time.monotonic() - self._head_since > self._timeout + GRACE
         )
 
     def _died(self) -> tuple[Task | None, Outcome | None]:
         seconds = time.monotonic() - self._head_since
         self.is_dead = True
         code = self._ended(kill=False)
-        if not self.tasks:
+        if not self._is_ready and code not in FROM_OUTSIDE:
+            raise SourceError(f"worker processes do not start (exit code {code}){self._last_words()}")
+        if not self.tasks or not self._is_ready:
             return None, None
         return self.tasks.popleft(), self._blame(code, seconds)
 
@@ -103,7 +118,7 @@ class WorkerProcess:
             message = f"the scan was ended after {self._timeout:g} seconds (--timeout)"
             return Failed(kind=TIMEOUT, message=message, seconds=seconds)
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-        if code in {-signal.SIGKILL, -signal.SIGTERM}:
+        if code in FROM_OUTSIDE:
             message = f"the scanning process was ended from outside ({name}): is memory short?"
             return Failed(kind=LOST, message=message, passing=True, seconds=seconds)
         message = f"the scanning process crashed ({name}){self._last_words()}"

@@ -4,8 +4,11 @@ What is written depends on the results and the options alone, not on when or in 
 and costs of scanning stay in the ledger. So a job that was killed and resumed writes the bytes of one that was not.
 """
 
+import glob
+import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +24,9 @@ from refmaker.errors import BrokenFileError, OptionError
 from refmaker.model.reference_set import ReferenceSet, ScanReport
 from refmaker.references import inline_below, write_references
 from refmaker.references.relocate import relative_to
-from refmaker.source.location import local_path
+from refmaker.source.location import local_path, options_for
 
-__all__ = ["combined", "document_names", "stored", "write_document", "write_separate"]
+__all__ = ["clear_leftovers", "combined", "document_names", "stored", "write_document", "write_separate"]
 
 SAVED_EVERY = 2.0
 """Seconds after which documents that were written are entered in the ledger."""
@@ -88,7 +91,31 @@ def write_document(references: ReferenceSet, target: str, job: Job) -> None:
         zarr_format=settings.zarr_format,
         templates=settings.templates,
         record_size=settings.record_size,
+        storage_options=None if local_path(target) is not None else options_for(target, options),
     )
+
+
+def clear_leftovers(job: Job, since: float) -> None:
+    """Remove what a run that was killed while it wrote left of documents not yet published.
+
+    Only files and directories of the names that ``publish`` makes for our outputs, and of that run's time or later.
+    """
+    output = local_path(job.output) if job.output is not None else None
+    separate = local_path(job.separate) if job.separate is not None else None
+    found: list[Path] = []
+    if output is not None:
+        final = Path(output).expanduser().absolute()
+        found += final.parent.glob(f".{glob.escape(final.name)}.*.part")
+    if separate is not None:
+        found += Path(separate).expanduser().rglob(f".*{glob.escape(job.write.separate_suffix)}.*.part")
+    for path in found:
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < since - 1:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def document_names(rows: Iterator[FileRow], suffix: str) -> dict[int, str]:

@@ -81,8 +81,8 @@ def _level(
         for group in _groups(parts):
             futures.append(executor.submit(_combined_part, group, options))
             progress(Progress("combining", min(len(futures) * FAN_IN, total), total))
-        found = [future.result() for future in futures]
-    except (RefmakerError, CancelledError, RuntimeError):  # what is wrong, combining in one go tells; or a lost worker
+        found = [None if future.exception() else future.result() for future in futures]
+    except (CancelledError, RuntimeError):  # the executor is of no use any more
         found = [None]
     finally:
         for future in futures:

@@ -67,6 +67,7 @@ def serve(connection: Connection) -> None:
     faulthandler.enable()
     settings: ScanSettings = connection.recv()
     _limit_memory(settings.memory)
+    connection.send(None)  # ready
     feed = _Feed(connection, settings.timeout)
     results = ScanMany(feed, settings.format, settings.options, settings.transfer)
     with suppress(BrokenPipeError, ConnectionResetError), results:

@@ -49,7 +49,7 @@ EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value}  {code.meaning}" for c
 @debug_option
 @click.pass_context
 def root(context: click.Context) -> None:
-    """Open archives of HDF5 and NetCDF files as Zarr, without copying a byte."""
+    """Open archives of HDF5, NetCDF and TIFF files as Zarr, without copying a byte."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(ExitCode.USAGE)

@@ -143,7 +143,7 @@ class SourceReader:
             try:
                 file = self._local.get(read.location_id)
                 buffers = consumer.buffers(read.rows) if sum(read.length) == read.stop - read.start else None
-                if buffers is not None:
+                if buffers is not None and [buffer.nbytes for buffer in buffers] == list(read.length):
                     file.read_into(buffers, read.start)
                     continue
                 data = file.read(read.start, read.stop - read.start)

@@ -141,9 +141,9 @@ class ArrayCheck:
         origin = [s.start for s in window.slices(self.array)]
         for one in chunks_of(window):
             inner = tuple(slice(s.start - o, s.stop - o) for s, o in zip(one.slices(self.array), origin, strict=True))
-            wrong = odd[inner]
+            wrong = odd[(*inner, ...)]
             if wrong.any():
-                self._tell(one, values[inner], theirs[inner], wrong)
+                self._tell(one, values[(*inner, ...)], theirs[(*inner, ...)], wrong)
 
     def _compare_by_range(self, window: Window) -> None:
         """Compare a chunk with what lies at its place in its source, where a scan of that finds it."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import refmaker
 from refmaker.batch.index import IndexReport, run
 from refmaker.batch.job import job_of
 from refmaker.batch.ledger import NAME, FileRow, FileState, Ledger
-from refmaker.errors import BrokenFileError, OptionError, RefmakerError
+from refmaker.errors import BrokenFileError, OptionError, RefmakerError, SourceError
 from tests.batch.archive import BROKEN, NETCDF_ONLY, STEPS, archive, values_of, write_broken, write_good
 
 
@@ -270,3 +271,54 @@ def test_lists_name_files_too(tmp_path: Path) -> None:
         "00001.nc",
         "00000.nc",
     ]
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    archive(tmp_path / "data", 2)
+    output = tmp_path / "all.parq"
+    options: Any = {"concat": "time", "separate": tmp_path / "refs"}
+
+    def dying(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("refmaker.batch.index.write_document", dying)
+        with pytest.raises(KeyboardInterrupt):
+            refmaker.index(str(tmp_path / "data/*"), output, **options)
+    leftovers = [tmp_path / ".all.parq.abc.part", tmp_path / "refs/.00000.json.x.part"]
+    (leftovers[0] / "new").mkdir(parents=True)
+    leftovers[1].write_text("half")
+    others = [tmp_path / ".other.parq.abc.part", tmp_path / "refs/.mine"]
+    for other in others:
+        other.write_text("not ours")
+    refmaker.index(str(tmp_path / "data/*"), output, **options)
+    assert not any(path.exists() for path in leftovers)
+    assert all(path.exists() for path in others)
+    assert_holds(output, [0, 1])
+
+
+def test_workers_that_do_not_start_are_no_fault_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive(tmp_path / "data", 2)
+    (tmp_path / "numpy.py").write_text("raise ImportError('no numpy today')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SourceError, match=r"do not start.*no numpy today"):
+        refmaker.index(str(tmp_path / "data/*"), tmp_path / "all.json")
+    monkeypatch.undo()
+    assert refmaker.index(str(tmp_path / "data/*"), tmp_path / "all.json", concat="time").scanned == 2
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "\udcff.nc").open("wb"):
+        pass
+    with pytest.raises(OptionError, match="not UTF-8"):
+        refmaker.index(str(tmp_path / "data/*"), tmp_path / "all.json")
+
+
+def test_all_files_may_vanish(tmp_path: Path) -> None:
+    archive(tmp_path / "data", 1)
+    name = str(tmp_path / "data/00000.nc")
+    refmaker.index(name, tmp_path / "all.json")
+    Path(name).unlink()
+    with pytest.raises(OptionError, match="all have vanished"):
+        refmaker.index(name, tmp_path / "all.json", update=True)

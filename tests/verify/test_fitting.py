@@ -73,7 +73,7 @@ def steps(path: Path, first: int) -> Path:
 
 def test_combined_references_are_compared_chunk_by_chunk(tmp_path: Path) -> None:
     paths = [steps(tmp_path / f"{number}.h5", 2 * number) for number in range(3)]
-    references = combine([scan(str(path)) for path in paths], concat_dims=["time"])
+    references = combine([scan(str(path)) for path in paths], concat="time")
     found = verify(references, sample=None)
     assert_fits(found, compared=False)
     (data,) = (array for array in found.arrays if array.path == "data")
