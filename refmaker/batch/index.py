@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -185,8 +186,15 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
         return None
     tell(Progress("listing"))
     files = listed(job.inputs, job.scan.options.storage_options, ask=update)
+    first = next(files, None)
+    if first is None:
+        raise OptionError("the inputs name no file")
     return ledger.enter(
-        files, scan_digest=job.scan_digest, inputs_digest=job.inputs_digest, version=__version__, inputs=len(job.inputs)
+        chain([first], files),
+        scan_digest=job.scan_digest,
+        inputs_digest=job.inputs_digest,
+        version=__version__,
+        inputs=len(job.inputs),
     )
 
 

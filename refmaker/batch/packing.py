@@ -244,4 +244,4 @@ def _column(described: Any, data: bytes, base: int) -> Column:
 
 def _array(described: Any, data: bytes, base: int) -> npt.NDArray[Any]:
     start, count, data_type = described
-    return np.frombuffer(data, np.dtype(data_type), count, base + start)
+    return np.frombuffer(data, np.dtype(data_type), count, base + start).copy()  # a view would keep all of data

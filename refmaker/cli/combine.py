@@ -23,7 +23,7 @@ __all__ = ["combine_command"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _pairs(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+def pairs_option(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
     """Return ``DIM=TEXT`` options as a mapping."""
     found: dict[str, str] = {}
     for text in texts:
@@ -49,13 +49,17 @@ def _choice(name: str, choices: Sequence[str], help: str) -> Callable[[Command],
     "--from",
     "places",
     multiple=True,
-    callback=_pairs,
+    callback=pairs_option,
     metavar="DIM=WHERE",
     help="Where an input belongs along DIM: 'values' of its coordinate variable (the default), 'name:REGEX' (the group "
     "called DIM, else the first), 'attribute:NAME', or 'position' in the order given.",
 )
 @click.option(
-    "--dates", multiple=True, callback=_pairs, metavar="DIM=FORMAT", help="Read names or attributes as dates (%Y%m%d)."
+    "--dates",
+    multiple=True,
+    callback=pairs_option,
+    metavar="DIM=FORMAT",
+    help="Read names or attributes as dates (%Y%m%d).",
 )
 @_choice("--on-missing-variable", ["raise", "fill"], "A variable that some inputs lack; fill: its chunks are absent.")
 @_choice("--attrs", ["first", "identical", "drop-conflicts"], "Attributes that differ and change no values.")
@@ -99,7 +103,7 @@ def combine_command(
 ) -> int:
     """Combine INPUTs into one document: reference documents, or files to scan (paths or URLs)."""
     target = _target(inputs, output, append, dry_run=dry_run)
-    place = _places(places, dates)
+    place = placements(places, dates)
     from refmaker import write_references
     from refmaker.combine.combination import combination
     from refmaker.combine.options import CombineOptions
@@ -140,7 +144,7 @@ def _target(inputs: Sequence[str], output: str | None, append: str | None, *, dr
     return target
 
 
-def _places(places: dict[str, str], dates: dict[str, str]) -> "dict[str, Placement]":
+def placements(places: dict[str, str], dates: dict[str, str]) -> "dict[str, Placement]":
     from refmaker.combine.placement import FromAttribute, FromName, FromPosition, FromValues
 
     found: dict[str, Placement] = {}

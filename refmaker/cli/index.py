@@ -113,11 +113,11 @@ def index_command(
     if "zarr_format" in given:
         given["zarr_format"] = int(given["zarr_format"])
     if places or dates:
-        from refmaker.cli.combine import _pairs, _places
+        from refmaker.cli.combine import pairs_option, placements
 
         context = click.get_current_context()
-        pairs = [_pairs(context, context.command.params[0], texts) for texts in (places, dates)]
-        given["place"] = _places(*pairs)
+        pairs = [pairs_option(context, context.command.params[0], texts) for texts in (places, dates)]
+        given["place"] = placements(*pairs)
     top: dict[str, Any] = {"inputs": inputs or said.pop("inputs", ()), "output": output or said.pop("output", None)}
     top |= {"separate": separate or said.pop("separate", None), "job": job or said.pop("job", None)}
     for name in top:

@@ -166,7 +166,7 @@ def parse_array_v3(
 
 
 def _is_zero(fill: Any, data_type: np.dtype[Any]) -> bool:
-    if data_type.kind == "O" or isinstance(fill, str | bytes):
+    if fill is None or data_type.kind == "O" or isinstance(fill, str | bytes):
         return not fill
     return np.array(fill, data_type).tobytes() == bytes(data_type.itemsize)
 

@@ -140,10 +140,11 @@ class ArrayCheck:
             return
         origin = [s.start for s in window.slices(self.array)]
         for one in chunks_of(window):
-            inner = tuple(slice(s.start - o, s.stop - o) for s, o in zip(one.slices(self.array), origin, strict=True))
-            wrong = odd[(*inner, ...)]
+            spans = zip(one.slices(self.array), origin, strict=True)
+            inner: Any = (*(slice(s.start - o, s.stop - o) for s, o in spans), ...)  # never a bare element
+            wrong = odd[inner]
             if wrong.any():
-                self._tell(one, values[(*inner, ...)], theirs[(*inner, ...)], wrong)
+                self._tell(one, values[inner], theirs[inner], wrong)
 
     def _compare_by_range(self, window: Window) -> None:
         """Compare a chunk with what lies at its place in its source, where a scan of that finds it."""

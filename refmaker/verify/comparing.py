@@ -85,8 +85,8 @@ def differing(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[n
     if ours.dtype.kind == "V":
         size = ours.dtype.itemsize
         planes = (np.ascontiguousarray(one).view(np.uint8).reshape(*ours.shape, size) for one in (ours, theirs))
-        return np.not_equal(*planes).any(axis=-1)
-    found = np.array(ours != theirs, np.bool_)
+        return np.asarray(np.not_equal(*planes).any(axis=-1))
+    found: npt.NDArray[np.bool_] = np.array(ours != theirs, np.bool_)
     if ours.dtype.kind in "fc" and found.any():
         found &= ~(np.isnan(ours) & np.isnan(theirs))
     return found

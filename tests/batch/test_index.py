@@ -260,6 +260,16 @@ def test_a_damaged_result_is_an_error_and_not_another_output(tmp_path: Path) -> 
     assert not (tmp_path / "all.json").exists()
 
 
+def test_an_empty_list_is_no_job_yet(tmp_path: Path) -> None:
+    archive(tmp_path / "data", 2)
+    names = tmp_path / "names.txt"
+    names.write_text("# later\n\n")
+    with pytest.raises(OptionError, match="no file"):
+        refmaker.index(f"@{names}", tmp_path / "all.json", concat="time")
+    names.write_text("".join(f"{path}\n" for path in sorted((tmp_path / "data").iterdir())))
+    assert refmaker.index(f"@{names}", tmp_path / "all.json", concat="time").scanned == 2
+
+
 def test_lists_name_files_too(tmp_path: Path) -> None:
     archive(tmp_path / "data", 4)
     names = tmp_path / "names.txt"

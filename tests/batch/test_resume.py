@@ -14,8 +14,8 @@ from refmaker.batch.ledger import NAME, FileState, Ledger
 from refmaker.errors import BrokenFileError
 from tests.batch.archive import archive, write_broken
 
-FILES = 150
-KILLS = 8
+FILES = 80
+KILLS = 5
 
 
 def start(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -82,7 +82,7 @@ def full_size(folder: Path, files: int, kills: int) -> None:
     settled = []
     for _ in range(kills):
         process = start(asked(folder, killed))
-        time.sleep(moments.uniform(0.1, seconds / 5))
+        time.sleep(moments.uniform(0.5, 2 * seconds / kills))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         settled.append(done(folder / "killed.parq.job"))
@@ -122,7 +122,8 @@ def ours(folder: Path) -> Callable[[], object]:
     import refmaker
 
     inputs = str(folder / "data/*.nc")
-    return lambda: refmaker.index(inputs, folder / "refmaker.json", concat="time", workers=WORKERS)
+    index = refmaker.index  # imported now, as the others are
+    return lambda: index(inputs, folder / "refmaker.json", concat="time", workers=WORKERS)
 
 
 def virtualizarr(parallel: Any) -> Tool:

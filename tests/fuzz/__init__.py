@@ -1,0 +1,1 @@
+"""Hostile inputs: a result or a RefmakerError, in bounded time and memory."""
