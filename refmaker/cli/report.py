@@ -11,6 +11,7 @@ from refmaker.cli.failures import ExitCode, Failure
 from refmaker.cli.options import Job
 from refmaker.cli.text import aligned, bytes_text, counted, shown
 from refmaker.model.reference_set import DatasetReport, DatasetState, ScanReport
+from refmaker.source.location import without_credentials
 
 __all__ = ["Outcome", "exit_code", "report_json", "summary", "write_report"]
 
@@ -44,20 +45,25 @@ def summary(outcomes: Sequence[Outcome], *, verbose: bool) -> Iterator[str]:
         yield from _table(done)
     for job, report in done:
         if report.skipped:
-            yield f"{shown(job.file)}: skipped {counted(len(report.skipped), 'dataset')}"
+            yield f"{_named(job)}: skipped {counted(len(report.skipped), 'dataset')}"
             yield from (f"  {shown(f'{d.path}: {d.code}: {d.reason}')}" for d in report.skipped)
         if own := [dataset for dataset in report.datasets if dataset.codecs]:
             ids = ", ".join(sorted({codec for dataset in own for codec in dataset.codecs}))
-            yield f"{shown(job.file)}: {counted(len(own), 'dataset')} can only be read with refmaker installed ({ids})"
+            yield f"{_named(job)}: {counted(len(own), 'dataset')} can only be read with refmaker installed ({ids})"
             if verbose:
                 yield from (f"  {shown(f'{d.path}: codecs: ' + ', '.join(d.codecs))}" for d in own)
         if report.notes:
             codes = Counter(note.code for note in report.notes)
             told = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
             hint = "" if verbose else "; -v lists them"
-            yield f"{shown(job.file)}: {counted(len(report.notes), 'note')} ({told}){hint}"
+            yield f"{_named(job)}: {counted(len(report.notes), 'note')} ({told}){hint}"
             if verbose:
                 yield from (f"  {shown(f'{note.path}: {note.code}: {note.sentence}')}" for note in report.notes)
+
+
+def _named(job: Job) -> str:
+    """Return a file's name fit to be shown."""
+    return shown(without_credentials(job.file))
 
 
 def _table(done: Sequence[tuple[Job, ScanReport]]) -> Iterator[str]:
@@ -69,7 +75,7 @@ def _table(done: Sequence[tuple[Job, ScanReport]]) -> Iterator[str]:
     for (job, report), row in zip(done, counts, strict=True):
         seconds = "" if report.seconds is None else f"{report.seconds:.2f}"
         cost = _cost(report) if remote else []
-        rows.append([shown(job.file), *map(str, row), *cost, seconds, shown(job.output)])
+        rows.append([_named(job), *map(str, row), *cost, seconds, shown(job.output)])
     if len(done) > 1:
         totals = [sum(column) for column in zip(*counts, strict=True)]
         rows.append([counted(len(done), "file"), *map(str, totals), *[""] * len(costs), "", ""])
@@ -107,9 +113,9 @@ def _file_json(outcome: Outcome) -> dict[str, Any]:
     if isinstance(result, Failure):
         error = asdict(result)
         del error["exit_code"]
-        return {"file": job.file, "references": None, "error": error}
+        return {"file": without_credentials(job.file), "references": None, "error": error}
     return {
-        "file": job.file,
+        "file": without_credentials(job.file),
         "references": job.output,
         "error": None,
         "counts": {state.value: result.count(state) for state in DatasetState},

@@ -14,7 +14,7 @@ from refmaker.cli.options import BYTE_SIZE, Job, identity, plan, storage_option,
 from refmaker.cli.relative import check_below, folder_of
 from refmaker.cli.report import Outcome, exit_code, summary, write_report
 from refmaker.cli.text import followed
-from refmaker.errors import RefmakerError
+from refmaker.errors import OptionError, RefmakerError
 from refmaker.model.reference_set import ReferenceSet, ScanReport
 from refmaker.source.location import local_path
 
@@ -125,6 +125,8 @@ def scan_command(
             from refmaker import write_references
 
             found = scan_next()
+            if (options["include"] or options["exclude"]) and not found.report.datasets:
+                raise OptionError("--include and --exclude leave no dataset; refmaker info shows the paths")
             if relative:
                 check_below(found, folder_of(job.output))
             if inline_below:

@@ -16,14 +16,26 @@ import numpy.typing as npt
 from refmaker.errors import OptionError
 from refmaker.model.columns import AffineColumn, Column, constant, narrow, rows, values_at
 
-__all__ = ["INLINE", "MISSING", "ChunkBlock", "ChunkManifest", "ChunkRef"]
+__all__ = ["INLINE", "MISSING", "ChunkBlock", "ChunkManifest", "ChunkRef", "check_grid"]
 
 MISSING = 0xFFFF_FFFF
 """The location id of a chunk that the source does not hold."""
 INLINE = 0xFFFF_FFFE
 """The location id of a chunk whose bytes are in the manifest's own ``inline`` blob."""
+MOST_POSITIONS = (1 << 63) - 1
+"""Positions of a grid: Python's ``len`` and numpy's indexes end there."""
 BLOCK_ROWS = 1 << 16
 """Rows that ``blocks`` yields at once: memory stays flat, numpy's overhead vanishes."""
+
+
+def check_grid(grid_shape: Sequence[int]) -> None:
+    """Refuse a grid whose positions no index can number.
+
+    Raises:
+        OptionError: it has more than MOST_POSITIONS.
+    """
+    if math.prod(grid_shape) > MOST_POSITIONS:
+        raise OptionError(f"a grid of {tuple(grid_shape)} chunks has more than {MOST_POSITIONS} positions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class ChunkManifest:
     inline: bytes = b""
 
     def __post_init__(self) -> None:
+        check_grid(self.grid_shape)
         count = math.prod(self.grid_shape) if self.position is None else self.position.size
         if not len(self.location_id) == len(self.offset) == len(self.length) == count:
             raise OptionError(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refmaker.errors import OptionError
-from refmaker.model.chunks import BLOCK_ROWS, INLINE, ChunkBlock, ChunkManifest, ChunkRef
+from refmaker.model.chunks import BLOCK_ROWS, INLINE, ChunkBlock, ChunkManifest, ChunkRef, check_grid
 
 __all__ = ["LoadPartition", "PartitionedManifest"]
 
@@ -47,6 +47,7 @@ class PartitionedManifest(ChunkManifest):
         load: LoadPartition,
         counts: Sequence[int] | None = None,
     ) -> None:
+        check_grid(grid_shape)
         if partition_rows < 1 or (counts is not None and len(counts) != -(-math.prod(grid_shape) // partition_rows)):
             raise OptionError(f"partitions of {partition_rows} chunks with {counts and len(counts)} counts")
         for name, value in (

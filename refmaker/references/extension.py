@@ -117,7 +117,7 @@ def _checked(
 ) -> dict[str, Any]:
     """Return the known fields of an object, each of its type; other fields are ignored."""
     for name in required:
-        if name not in row:
+        if row.get(name) is None:
             raise ValueError(f"{name} is missing")
     found = {name: row[name] for name in fields if row.get(name) is not None}
     for name, value in found.items():

@@ -6,21 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from refmaker.errors import StaleSourceError
 from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE, ChunkBlock, ChunkManifest
 from refmaker.model.group import VirtualGroup, walk, walk_arrays
-from refmaker.model.reference_set import DatasetState, ReferenceSet, ScanReport, SourceFile
+from refmaker.model.reference_set import DatasetState, ReferenceSet, ScanReport
 from refmaker.references.hierarchy import build_tree
-from refmaker.source.base import ByteSource
-from refmaker.source.location import open_file
+from refmaker.source.spans import read_spans
 
 __all__ = ["inline_below"]
-
-GAP = 16 << 10
-"""Bytes between two chunks up to which reading on is cheaper than another request."""
-REQUEST = 8 << 20
-"""Bytes of a merged request at most; chunks larger than that are requests of their own."""
 
 
 def inline_below(
@@ -28,10 +21,10 @@ def inline_below(
 ) -> ReferenceSet:
     """Return the references with every chunk of fewer than ``nbytes`` stored bytes inlined.
 
-    Each file is opened once, and neighbouring chunks are read together.
+    Neighbouring chunks are read together, and sources must be what they were when they were scanned.
 
     Raises:
-        StaleSourceError: a source has not the size it had when it was scanned.
+        StaleSourceError: a source is no longer what it was when it was scanned, as far as that shows.
         SourceError: a source cannot be opened or read.
         TruncatedFileError: a chunk reaches past the end of its file.
     """
@@ -39,7 +32,9 @@ def inline_below(
     small = {path: block for path, block in small.items() if block.position.size}
     if not small:
         return references
-    data = iter(_fetched(_stacked(list(small.values())), references.sources, storage_options))
+    every = _stacked(list(small.values()))
+    spans = zip(every.location_id.tolist(), every.offset.tolist(), every.length.tolist(), strict=True)
+    data = iter(read_spans(list(spans), references.sources, storage_options))
     manifests = {
         path: _with_inlined(array.manifest, small[path], [next(data) for _ in range(small[path].position.size)])
         for path, array in walk_arrays(references.root)
@@ -67,44 +62,6 @@ def _small(manifest: ChunkManifest, nbytes: int) -> ChunkBlock:
             ChunkBlock(block.position[chosen], block.location_id[chosen], block.offset[chosen], block.length[chosen])
         )
     return _stacked(found)
-
-
-def _fetched(
-    block: ChunkBlock, sources: Sequence[SourceFile], storage_options: Mapping[str, Any] | None
-) -> list[bytes]:
-    """Return the bytes of chunks of any files, in the block's order."""
-    data = [b""] * block.position.size
-    order = np.lexsort((block.offset, block.location_id))
-    cuts = np.flatnonzero(np.diff(block.location_id[order])) + 1
-    for rows in np.split(order, cuts):
-        recorded = sources[int(block.location_id[rows[0]])]
-        file = open_file(recorded.url, storage_options)
-        try:
-            if recorded.size is not None and recorded.size != file.source.size:
-                raise StaleSourceError(
-                    f"has {file.source.size} bytes, but had {recorded.size} when it was scanned", location=recorded.url
-                )
-            spans = zip(rows.tolist(), block.offset[rows].tolist(), block.length[rows].tolist(), strict=True)
-            _read_spans(file.source, list(spans), data)
-        finally:
-            file.source.close()
-    return data
-
-
-def _read_spans(source: ByteSource, spans: Sequence[tuple[int, int, int]], data: list[bytes]) -> None:
-    """Put the bytes of (row, offset, length), ascending in offset, into ``data``; neighbours are read together."""
-    first = 0
-    while first < len(spans):
-        start = spans[first][1]
-        end = start + spans[first][2]
-        last = first + 1
-        while last < len(spans) and spans[last][1] <= end + GAP and spans[last][1] + spans[last][2] <= start + REQUEST:
-            end = max(end, spans[last][1] + spans[last][2])
-            last += 1
-        merged = source.read(start, end - start)
-        for row, offset, length in spans[first:last]:
-            data[row] = merged[offset - start : offset - start + length]
-        first = last
 
 
 def _with_inlined(manifest: ChunkManifest, block: ChunkBlock, parts: Sequence[bytes]) -> ChunkManifest:

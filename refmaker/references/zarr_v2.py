@@ -114,7 +114,7 @@ def parse_array(
     if zarray.get("order", "C") != "C" and len(shape) > 1:
         raise UnsupportedError("column-major chunks (order 'F') are not supported", code="order")
     separator = zarray.get("dimension_separator") or "."
-    if separator not in {".", "/"}:
+    if separator not in (".", "/"):
         raise ValueError(f"dimension_separator is {separator!r:.40}")
     data_type = parse_data_type(zarray.get("dtype"))
     codecs = _parse_codecs(zarray)

@@ -136,7 +136,7 @@ def parse_array_v3(
     if encoding not in {"default", "v2"}:
         raise UnsupportedError(f"the chunk key encoding {encoding!r:.40} is not supported", code="chunk-keys")
     separator = options.get("separator", "/" if encoding == "default" else ".")
-    if separator not in {".", "/"}:
+    if separator not in (".", "/"):
         raise ValueError(f"separator is {separator!r:.40}")
     codecs, endian = _parse_codecs(document.get("codecs"))
     data_type = parse_data_type_v3(document.get("data_type"), endian)
@@ -197,7 +197,7 @@ def _parse_codecs(spelled: JSON) -> tuple[tuple[Codec, ...], str]:
         name, configuration = _named(item, "a codec")
         if name in {"bytes", "endian"}:
             endian = str(configuration.get("endian", "little"))
-            if endian not in {"little", "big"}:
+            if endian not in ("little", "big"):
                 raise ValueError(f"endian is {endian!r:.40}")
         elif name in STRINGS or name in OWN_NAMES or name == "crc32c":
             found.append(Codec(name, configuration))

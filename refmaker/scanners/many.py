@@ -4,6 +4,7 @@ Files come out in the order they were given. Up to ``FILES_AHEAD`` of them are u
 which holds its lock while it reads, so threads around it would not help), requests for the others are in flight.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +42,9 @@ class ScanMany(Iterator[ReferenceSet | RefmakerError]):
     What is no RefmakerError is raised, and the next file is still there for the asking.
     """
 
-    def __init__(self, urls: Iterable[str], format_name: str | None, options: ScanOptions, transfer: Transfer) -> None:
+    def __init__(
+        self, urls: Iterable[str | os.PathLike[str]], format_name: str | None, options: ScanOptions, transfer: Transfer
+    ) -> None:
         self._urls = iter(urls)
         self._format = format_name
         self._options = options
@@ -79,6 +82,7 @@ class ScanMany(Iterator[ReferenceSet | RefmakerError]):
             url = next(self._urls, None)
             if url is None:
                 return
+            url = os.fspath(url)
             remote = local_path(url) is None
             ahead = self._rounds.start(url, self._options.storage_options, self._walk) if remote else None
             self._under_way.append((url, time.perf_counter(), ahead))
@@ -117,7 +121,7 @@ class ScanMany(Iterator[ReferenceSet | RefmakerError]):
 
 
 def scan_many(
-    urls: Iterable[str],
+    urls: Iterable[str | os.PathLike[str]],
     *,
     format: str | None = None,  # noqa: A002  the word users know
     concurrency: int = CONCURRENCY,
@@ -144,7 +148,9 @@ def scan_many(
     return ScanMany(urls, format, ScanOptions(**options), Transfer(concurrency=concurrency, retries=retries))
 
 
-def scan_one(url: str, format_name: str | None, options: ScanOptions, transfer: Transfer) -> ReferenceSet:
+def scan_one(
+    url: str | os.PathLike[str], format_name: str | None, options: ScanOptions, transfer: Transfer
+) -> ReferenceSet:
     """Return the references of one file; raise what goes wrong."""
     with ScanMany([url], format_name, options, transfer) as results:
         result = next(results)

@@ -6,6 +6,7 @@ A scanner is a function ``scan(file, options) -> ReferenceSet``. Other packages 
 
 import fnmatch
 import importlib
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def source_file(file: OpenedFile, scanner: str) -> SourceFile:
 
 
 def scan(
-    url: str,
+    url: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002  the word users know
     storage_options: Mapping[str, Any] | None = None,

@@ -170,7 +170,7 @@ def _opened(
 ) -> OpenedReferences:
     """Open what the user gave; see the class for what ``storage_options`` may be."""
     if not isinstance(given, Mapping | ReferenceSet | OpenedReferences):
-        given = os.fspath(given)
+        given = os.fspath(given).removeprefix("refmaker://").removeprefix("refmaker::")  # as zarr's engine needs it
     known = NAMES | {field.name for field in fields(ServeOptions)}
     all_options = dict(storage_options or {})
     plain = {name: value for name, value in all_options.items() if name not in known}

@@ -20,6 +20,8 @@ from refmaker.errors import SourceError, TruncatedFileError
 __all__ = ["ByteSource", "FsspecSource", "LocalSource", "MemorySource", "Parser", "Wish", "drive", "granted"]
 
 Bytes = npt.NDArray[np.uint8]
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Not waiting for a writer, should the path be a named pipe (which is then refused)."""
 T = TypeVar("T")
 
 
@@ -136,15 +138,16 @@ class LocalSource(MemorySource):
         self._bytes = np.empty(0, np.uint8)
         self._map: mmap.mmap | None = None
         try:
-            self._descriptor = os.open(self.location, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            self._descriptor = os.open(self.location, OPEN_FLAGS)
         except OSError as error:
             raise SourceError(f"cannot be opened: {error.strerror}", location=self.location) from error
         status = os.fstat(self._descriptor)
         self.size = status.st_size
         self.last_modified = status.st_mtime
-        if stat.S_ISDIR(status.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             self.close()
-            raise SourceError("is a directory, not a file", location=self.location)
+            what = "a directory; name its files" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise SourceError(f"is {what}", location=self.location)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly ``length`` bytes at ``offset``."""

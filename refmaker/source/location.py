@@ -22,6 +22,7 @@ __all__ = [
     "options_for",
     "seconds",
     "tag_and_time",
+    "without_credentials",
 ]
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*(://|::)")
@@ -53,8 +54,9 @@ class OpenedFile:
     last_modified: float | None = None
 
 
-def local_path(url: str) -> str | None:
+def local_path(url: str | os.PathLike[str]) -> str | None:
     """Return the local path that ``url`` names, or None if it names something else; ``file://`` is not decoded."""
+    url = os.fspath(url)
     if url.startswith("file://"):
         return url.removeprefix("file://")
     return None if _URL.match(url) else url
@@ -63,7 +65,16 @@ def local_path(url: str) -> str | None:
 def absolute_url(url: str) -> str:
     """Return ``url`` as references spell it: local paths absolute behind ``file://``, all else as it is."""
     path = local_path(url)
-    return url if path is None else f"file://{Path(path).expanduser().absolute()}"
+    return url if path is None else f"file://{_absolute(path)}"
+
+
+def _absolute(path: str) -> str:
+    """Return a local path from the root, the home directory spelled out where ``~`` means one."""
+    try:
+        whole = Path(path).expanduser()
+    except RuntimeError:  # "~name" that is nobody's home: a file of that name
+        whole = Path(path)
+    return os.path.normpath(whole.absolute())
 
 
 def check_credentials(url: str) -> None:
@@ -73,11 +84,15 @@ def check_credentials(url: str) -> None:
         OptionError: it does; the message names the other way.
     """
     if _SECRET.search(url):
-        bare = re.sub(r"://[^/@]*@", "://", url).partition("?")[0]
         raise OptionError(
             "the URL holds credentials, which references would publish; pass them as storage options instead",
-            location=bare,
+            location=without_credentials(url),
         )
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL fit to be shown: without user, password and query where it holds secrets."""
+    return re.sub(r"://[^/@]*@", "://", url).partition("?")[0] if _SECRET.search(url) else url
 
 
 def open_file(url: str, storage_options: Mapping[str, Any] | None = None) -> OpenedFile:
@@ -89,7 +104,7 @@ def open_file(url: str, storage_options: Mapping[str, Any] | None = None) -> Ope
     """
     path = local_path(url)
     if path is not None:
-        full = os.path.normpath(Path(path).expanduser().absolute())
+        full = _absolute(path)
         source = LocalSource(full)
         return OpenedFile(f"file://{full}", source, full, last_modified=source.last_modified)
     filesystem, inner = open_filesystem(url, storage_options)

@@ -21,6 +21,9 @@ GAP = 16 << 10
 REQUEST = 8 << 20
 """Bytes of a merged request at most; ranges longer than that are requests of their own."""
 
+SAME_TIME = 1e-3
+"""Seconds by which two spellings of one modification time may differ."""
+
 Span = tuple[int, int, int]
 """Location id, offset, length in bytes."""
 
@@ -94,6 +97,8 @@ def _read_local(path: str, recorded: SourceFile, requests: Sequence[_Request], d
             raise StaleSourceError(
                 f"has {source.size} bytes, but had {recorded.size} when it was scanned", location=recorded.url
             )
+        if recorded.last_modified is not None and abs(recorded.last_modified - source.last_modified) > SAME_TIME:
+            raise StaleSourceError("was modified since it was scanned: scan it again", location=recorded.url)
         for request in requests:
             _hand_out(request, source.read(request.start, request.end - request.start), data)
 

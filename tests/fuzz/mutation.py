@@ -2,6 +2,7 @@
 
 import json
 import struct
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -106,9 +107,9 @@ def _break(node: Any, rng: Random) -> None:
         if step == 0:
             del node[key]
         elif step == 1:
-            node[key] = node[rng.choice(keys)]
+            node[key] = deepcopy(node[rng.choice(keys)])
         elif step == 2 and isinstance(inner, int):
             node[key] = rng.choice((*NUMBERS, inner + 1, inner - 1, -inner))
         else:
-            node[key] = rng.choice(HOSTILE)
+            node[key] = deepcopy(rng.choice(HOSTILE))  # it may be broken further
         return

@@ -93,7 +93,7 @@ class _Scan:
     def left_out(self, path: str, code: str, reason: str) -> None:
         """Record that an object is skipped, or raise, as the options say."""
         if self.options.on_unsupported == "raise":
-            message, location = f"{reason}; on_unsupported='skip' leaves it out", self.files.main.opened.url
+            message, location = reason, self.files.main.opened.url
             if code == "broken":
                 raise BrokenFileError(message, location=location, path=path)
             raise UnsupportedError(message, code=code, location=location, path=path)
