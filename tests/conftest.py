@@ -68,3 +68,32 @@ def _documents_are_valid() -> Iterator[None]:
         patch.setattr(publishing, "_rename", checked)
         patch.setattr(publishing_folder, "_replace", checked_folder)
         yield
+
+
+SLOW = {
+    "batch/test_dask.py",
+    "batch/test_index.py",
+    "batch/test_remote.py",
+    "batch/test_resume.py",
+    "fuzz/test_fuzz.py",
+    "model/test_laws.py",
+    "references/test_encodings.py",
+    "references/test_parquet.py",
+    "scanners/hdf5/test_damaged.py",
+    "scanners/hdf5/test_walk.py",
+    "scanners/test_remote_corpus.py",
+    "serve/test_doors.py",
+    "serve/test_faults.py",
+    "test_readme.py",
+    "verify/test_corruptions.py",
+    "verify/test_fitting.py",
+}
+"""Modules of ten seconds and more: ``.ci/run --fast`` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow modules."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)

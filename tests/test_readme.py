@@ -16,6 +16,9 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SETUP, CHECKS, *TOUR = BLOCKS
 
+pytestmark = pytest.mark.xdist_group("readme")
+"""One worker runs all blocks, in order: later ones need the files of earlier ones."""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

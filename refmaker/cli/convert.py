@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["convert_command"]
 
 
-@click.command("convert")
+EPILOG = """\b
+OUT ends in:
+  .json, .json.gz, .json.zst  one file
+  .parq, .parquet             a directory, for many chunks"""
+
+
+@click.command("convert", epilog=EPILOG)
 @click.argument("given", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option(
@@ -55,21 +61,18 @@ def convert_command(
     allow_credentials: bool,
     storage_options: dict[str, Any] | None,
 ) -> int:
-    r"""Write the references IN (path or URL, JSON or Parquet) as OUT, in the encoding of its suffix.
-
-    \b
-    OUT ends in  .json, .json.gz, .json.zst   one file
-                 .parq, .parquet              a directory, for many chunks
-    """
+    """Write the references IN (path or URL, JSON or Parquet) as OUT, in the encoding of its suffix."""
     from refmaker import inline_below as inlined
     from refmaker import open_references, write_references
     from refmaker.references import relocate
     from refmaker.references.options import RECORD_SIZE
 
+    if _within(given, output):
+        raise OptionError(f"would be overwritten, and it is read: {shown(given)}; write elsewhere", location=output)
     references = open_references(given, storage_options=storage_options)
     if moves:
         references = relocate(references, _moves(moves, references))
-    if identity(output) in {identity(source.url) for source in references.sources}:
+    if any(_within(source.url, output) for source in references.sources):
         raise OptionError("would be overwritten, and the references are to it", location=output)
     if inline_below:
         references = inlined(references, inline_below, storage_options)
@@ -85,6 +88,11 @@ def convert_command(
     )
     click.echo(f"{shown(output)}: {_said(references)}")
     return ExitCode.DONE
+
+
+def _within(place: str, output: str) -> bool:
+    """Whether what lies at a place would go when the output is written: it is the output, or in its directory."""
+    return f"{identity(place).rstrip('/')}/".startswith(f"{identity(output).rstrip('/')}/")
 
 
 def _said(references: "ReferenceSet") -> str:

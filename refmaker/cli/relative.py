@@ -7,8 +7,8 @@ __all__ = ["check_below", "folder_of"]
 
 
 def folder_of(output: str) -> str:
-    """Return the directory that holds a document (a path or URL)."""
-    return output.rpartition("/")[0] or ("/" if output.startswith("/") else ".")
+    """Return the directory that holds a document (a path or URL), which may be a directory itself."""
+    return output.rstrip("/").rpartition("/")[0] or ("/" if output.startswith("/") else ".")
 
 
 def check_below(references: ReferenceSet, folder: str) -> None:

@@ -44,7 +44,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from refmaker.errors import UnsupportedError
+from refmaker.errors import OptionError, RefmakerError, UnsupportedError
 
 if TYPE_CHECKING:
     import numcodecs.abc
@@ -118,14 +118,20 @@ def get_codec(config: Mapping[str, Any]) -> "numcodecs.abc.Codec":
 
     Raises:
         UnsupportedError: the id is neither one of ``CODECS`` nor one of ``STOCK_BYTE_CODECS``.
+        OptionError: the codec takes no such configuration.
     """
     codec_id = config.get("id")
-    if codec_id in CODECS:
-        return codec_class(codec_id).from_config({key: value for key, value in config.items() if key != "id"})
-    if codec_id in STOCK_BYTE_CODECS:
-        import numcodecs
+    try:
+        if isinstance(codec_id, str) and codec_id in CODECS:
+            return codec_class(codec_id).from_config({key: value for key, value in config.items() if key != "id"})
+        if isinstance(codec_id, str) and codec_id in STOCK_BYTE_CODECS:
+            import numcodecs
 
-        return numcodecs.get_codec(dict(config))
+            return numcodecs.get_codec(dict(config))
+    except RefmakerError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise OptionError(f"{codec_id} takes no such configuration ({config!r:.200}): {error}") from error
     raise UnsupportedError(
         f"codec {codec_id!r} is not one that turns bytes into bytes; known are "
         f"{', '.join(sorted(STOCK_BYTE_CODECS | CODECS.keys()))}",

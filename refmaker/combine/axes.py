@@ -87,6 +87,7 @@ class Axis:
         clock: how ``values`` count time, or None.
         replaced: ``values`` are not those of the inputs' coordinate variable, or there is none.
         recounted: times of the inputs are counted differently from ``clock``.
+        rounded: that lost parts of microseconds.
         gaps: sentences about missing steps.
     """
 
@@ -99,6 +100,7 @@ class Axis:
     clock: Clock | None = None
     replaced: bool = False
     recounted: bool = False
+    rounded: bool = False
     gaps: list[str] = field(default_factory=list)
 
     @property

@@ -8,18 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from refmaker.combine.axes import Axis
+from refmaker.combine.cf import VALUE_ATTRIBUTES
 from refmaker.combine.concat import Placed, laid_out
 from refmaker.combine.mosaic import Mosaic, Tile
 from refmaker.combine.reading import Reader
 from refmaker.combine.recut import recut
-from refmaker.combine.times import Clock, clock_of, recounted
+from refmaker.combine.times import Clock, are_rounded, clock_of, recounted
 from refmaker.combine.values import Values, fill_of, inlined_array
+from refmaker.errors import ConflictError
 from refmaker.model.array import ArrayMetadata, VirtualArray, grid_of
 from refmaker.model.attributes import JSON
 from refmaker.model.chunks import ChunkManifest
+from refmaker.model.reference_set import Note
 
-__all__ = ["coordinate_array", "from_chunks", "from_values", "kept"]
+__all__ = ["ROUNDED", "coordinate_array", "from_chunks", "from_values", "kept"]
 
+ROUNDED = "times are rounded to microseconds, because inputs count them differently"
 Ids = Sequence[npt.NDArray[np.uint32] | None]
 
 
@@ -80,6 +84,7 @@ def from_values(
     attributes: Mapping[str, JSON],
     fill_value: Any,
     clock: Clock | None,
+    notes: list[Note],
 ) -> VirtualArray:
     """Return the array with its values inlined as one chunk.
 
@@ -90,12 +95,24 @@ def from_values(
         attributes: the result's; the units of a recounted array are set here.
         fill_value: what pieces that no input has read as; None if there are none such and zero is no fill value.
         clock: for bounds of a coordinate: how that counts now, because they have no units of their own.
+        notes: times that lost parts of microseconds are noted here.
+
+    Raises:
+        ConflictError: times cannot be counted as the result counts them.
     """
     tiles = list(mosaic.tiles())
     loaded = list(reader.values([(tile.array, tile.number) for tile in tiles], labels, mosaic.path))
     found = dict(attributes)
     if mosaic.pieces.recounted or clock is not None:
-        loaded, now = recounted(loaded, _clocks(tiles, clock), onto=clock)
+        metadata = [tile.array.metadata for tile in tiles]
+        clocks = _clocks(tiles, clock)
+        if are_rounded(loaded, clocks, metadata):
+            notes.append(Note(mosaic.path, "rounded", ROUNDED))
+        try:
+            loaded, now = recounted(loaded, clocks, onto=clock, metadata=metadata)
+        except ConflictError as error:
+            error.path = mosaic.path
+            raise
         if "units" in found:
             found.update(units=now.units)
     first = mosaic.pieces.first
@@ -116,7 +133,7 @@ def from_values(
             start, count = starts[k][tile.cell[k]], rows.stop - rows.start
             window[place], shape[place] = slice(start, start + count), count
         values[tuple(window)] = part.reshape(shape)
-    return inlined_array(values, mosaic.dimension_names, found, fill_value if data_type == first.data_type else None)
+    return inlined_array(values, mosaic.dimension_names, found, _fill_as(fill_value, data_type))
 
 
 def _clocks(tiles: Sequence[Tile], coordinate: Clock | None) -> list[Clock]:
@@ -127,6 +144,18 @@ def _clocks(tiles: Sequence[Tile], coordinate: Clock | None) -> list[Clock]:
         if own is not None:
             found.append(own)
     return found
+
+
+def _fill_as(fill_value: Any, data_type: np.dtype[Any]) -> Any:
+    """Return a fill value in another data type, or None if that does not hold it."""
+    kind = np.asarray(fill_value).dtype.kind
+    if fill_value is None or np.asarray(fill_value).dtype == data_type:
+        return fill_value
+    if kind not in "iuf" or data_type.kind not in "iuf":
+        return fill_value if kind == data_type.kind else None
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = np.asarray(fill_value).astype(data_type)[()]
+    return found if found == fill_value or data_type.kind == "f" else None
 
 
 def coordinate_array(
@@ -141,12 +170,13 @@ def coordinate_array(
         attributes: the result's; units are set here where they changed.
     """
     found = dict(attributes)
+    if axis.replaced:
+        found = {name: value for name, value in found.items() if name not in VALUE_ATTRIBUTES}
     if axis.clock is not None and (axis.recounted or axis.replaced):
         found.update(units=axis.clock.units, calendar=axis.clock.calendar)
     fill = None
     if metadata is not None:
         if metadata.data_type.newbyteorder("=") == values.dtype.newbyteorder("="):
             values = values.astype(metadata.data_type)
-        if values.dtype == metadata.data_type:
-            fill = metadata.fill_value
+        fill = None if axis.replaced else _fill_as(metadata.fill_value, values.dtype)
     return inlined_array(values, (axis.name,), found, fill)

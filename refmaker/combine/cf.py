@@ -5,17 +5,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from refmaker.model.attributes import JSON
 from refmaker.model.keys import child_path, parent_path
 
-__all__ = ["BOUNDS", "TIME_ATTRIBUTES", "VALUE_ATTRIBUTES", "bounds_of", "coordinate_paths", "search_path"]
+__all__ = [
+    "BOUNDS",
+    "TIME_ATTRIBUTES",
+    "VALUE_ATTRIBUTES",
+    "VALUE_RANGES",
+    "bounds_of",
+    "coordinate_paths",
+    "packed_by",
+    "search_path",
+]
 
 VALUE_ATTRIBUTES = (
     "units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "flag_values",
-    "flag_masks", "dtype",
+    "flag_masks", "flag_meanings", "dtype",
 )  # fmt: skip
 """Attributes that decide what the stored numbers mean: one array can have only one of each."""
 TIME_ATTRIBUTES = frozenset({"units", "calendar"})
+PACKING: Mapping[str, JSON] = {"scale_factor": 1, "add_offset": 0, "_Unsigned": "false"}
+"""Attributes by which stored numbers are not the values, each with what it says if they are."""
+VALUE_RANGES = frozenset({"valid_min", "valid_max", "valid_range", "actual_range"})
+"""Attributes that hold values, in the array's own units."""
 BOUNDS = ("bounds", "climatology")
 """Attributes of a coordinate that name the variable of its cells' edges; that one inherits its units."""
 COORDINATES = ("coordinates", *BOUNDS, "grid_mapping")
+
+
+def packed_by(attributes: Mapping[str, JSON]) -> list[str]:
+    """Return the attributes by which the stored numbers are not the values."""
+    return [name for name, plain in PACKING.items() if attributes.get(name, plain) != plain]
 
 
 def search_path(name: str, group: str) -> Iterator[str]:

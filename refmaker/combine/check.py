@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refmaker.combine.cf import TIME_ATTRIBUTES, VALUE_ATTRIBUTES
+from refmaker.combine.cf import TIME_ATTRIBUTES, VALUE_ATTRIBUTES, packed_by
 from refmaker.combine.conflicts import Conflicts
 from refmaker.combine.decoders import decoding, unified
 from refmaker.combine.times import Clock, clock_of
@@ -30,6 +30,8 @@ class Pieces:
         recounted: the pieces count time from different epochs or in different units.
         broken: they do not have one meaning, which is a conflict: there is no use in comparing more.
         inherited: by input, how the coordinate counts time whose bounds these are, if that is recounted.
+        bounded: the path of that coordinate, or empty.
+        onto: how it counts time in the result.
     """
 
     path: str
@@ -40,6 +42,8 @@ class Pieces:
     recounted: bool = False
     broken: bool = False
     inherited: dict[int, Clock] = field(default_factory=dict)
+    bounded: str = ""
+    onto: Clock | None = None
 
     @property
     def first(self) -> ArrayMetadata:
@@ -138,6 +142,10 @@ def _explain(
     times = {name: odd[name] for name in TIME_ATTRIBUTES if name in odd}
     if times and _one_calendar(pieces):
         pieces.recounted = not _one_clock(pieces)
+        if pieces.recounted and (packing := packed_by(pieces.first.attributes)):
+            pieces.broken = True
+            conflicts.add(pieces.path, "units", f"times are packed ({', '.join(packing)}) and counted differently, "
+                          "which refmaker cannot put right", "--exclude it")  # fmt: skip
         for name in times:
             del odd[name]
     if "fill value" in odd:

@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 from refmaker.combine.axes import Axis, along
-from refmaker.combine.building import coordinate_array, from_chunks, from_values, kept
-from refmaker.combine.cf import TIME_ATTRIBUTES, bounds_of, coordinate_paths, search_path
+from refmaker.combine.building import ROUNDED, coordinate_array, from_chunks, from_values, kept
+from refmaker.combine.cf import (
+    BOUNDS,
+    TIME_ATTRIBUTES,
+    VALUE_RANGES,
+    bounds_of,
+    coordinate_paths,
+    packed_by,
+    search_path,
+)
 from refmaker.combine.check import Pieces, compared
 from refmaker.combine.conflicts import Conflicts, listed
 from refmaker.combine.inputs import Gathered, Input, gather, matches
@@ -127,12 +135,31 @@ class _Work:
         """Tell the bounds of recounted coordinates how these counted."""
         for axis in self.axes:
             coordinate = self.pieces.get(axis.path)
-            if coordinate is None or not axis.recounted:
-                continue
-            for path in bounds_of(axis.path, coordinate.first.attributes):
-                if path in self.pieces and "units" not in self.pieces[path].first.attributes:
+            if coordinate is not None and axis.clock is not None and (axis.recounted or axis.replaced):
+                for bounds in self._bounds(coordinate):
                     clocks = {n: clock_of(array.metadata.attributes) for n, array in coordinate.arrays.items()}
-                    self.pieces[path].inherited = {n: clock for n, clock in clocks.items() if clock is not None}
+                    bounds.inherited = {n: clock for n, clock in clocks.items() if clock is not None}
+                    bounds.onto, bounds.bounded = axis.clock, axis.path
+                    if None in clocks.values() or not bounds.arrays.keys() <= clocks.keys():
+                        self.conflicts.add(bounds.path, "units", f"bound {axis.path!r}, which does not say in all "
+                                           "inputs how it counts time", "--exclude it")  # fmt: skip
+                    elif packing := packed_by(bounds.first.attributes):
+                        self.conflicts.add(bounds.path, "units", f"times are packed ({', '.join(packing)}) and counted "
+                                           "differently, which refmaker cannot put right", "--exclude it")  # fmt: skip
+            if axis.rounded:
+                self.notes.append(Note(axis.path, "rounded", ROUNDED))
+        on_axes = {axis.path for axis in self.axes}
+        for path, pieces in self.pieces.items():
+            if pieces.recounted and path not in on_axes:
+                for bounds in self._bounds(pieces):
+                    self.conflicts.add(bounds.path, "units", f"bound {path!r}, which counts time differently in some "
+                                       "inputs, and have no units of their own", "--exclude it")  # fmt: skip
+
+    def _bounds(self, coordinate: Pieces) -> list[Pieces]:
+        """Return the bounds of a coordinate that have no units of their own."""
+        paths = {p for a in coordinate.arrays.values() for p in bounds_of(coordinate.path, a.metadata.attributes)}
+        known = [self.pieces[path] for path in sorted(paths) if path in self.pieces]
+        return [bounds for bounds in known if "units" not in bounds.first.attributes]
 
     # -- plans -------------------------------------------------------------------------------------------------------
     def _plans(self) -> dict[str, _Plan]:
@@ -152,7 +179,7 @@ class _Work:
             if plan.mosaic is not None and path not in self.dropped:
                 self._check_cells(plan, plan.mosaic)
                 self._choose(plan, plan.mosaic)
-            elif plan.mosaic is None and plan.pieces.recounted:
+            elif plan.mosaic is None and (plan.pieces.recounted or plan.pieces.inherited):
                 self.conflicts.add(path, "units", "inputs count time differently: --exclude it, or --same keeps the "
                                    "first input's")  # fmt: skip
         for path, axis in known.items():
@@ -176,7 +203,8 @@ class _Work:
             axis = along(self.axes, name, self._groups(path))
             if axis is None:
                 continue
-            stacked = axis.new and path not in self.coordinates
+            stacked = axis.new and (path not in self.coordinates or axis.path == pieces.bounded)
+            stacked = stacked and any(n in axis.block_of or n in axis.dropped for n in pieces.arrays)
             if name in pieces.dimension_names or ((stacked or axis.path == path) and not same):
                 found.append(axis)
         return tuple(found)
@@ -245,6 +273,9 @@ class _Work:
     def _check_cells(self, plan: _Plan, mosaic: Mosaic) -> None:
         """Check that every cell is filled, or may be absent."""
         plan.fill_value = mosaic.pieces.first.fill_value
+        for name, numbers in mosaic.unplaced.items():
+            self.conflicts.add(mosaic.path, "place", f"has no place along {name!r} in {self.conflicts.inputs(numbers)}",
+                               f"say where inputs belong (--from {name}=...), or leave these out")  # fmt: skip
         missing = list(mosaic.missing_cells())
         if not missing:
             return
@@ -267,6 +298,11 @@ class _Work:
         if plan.fill_value is None:
             if mosaic.pieces.first.data_type.kind != "f":
                 self.conflicts.add(mosaic.path, "fill value", "has none, so that absent pieces would read as zeros")
+                return
+            manifests = (tile.array.manifest for tile in mosaic.tiles())
+            if any(manifest.present < len(manifest) for manifest in manifests):
+                self.conflicts.add(mosaic.path, "fill value", "has none, and some inputs have absent chunks, which are "
+                                   "zeros: beside absent pieces they would read as missing")  # fmt: skip
                 return
             plan.fill_value = np.array(np.nan, mosaic.pieces.first.data_type.newbyteorder("="))[()]
         pieces = "1 piece is" if len(missing) == 1 else f"{len(missing)} pieces are"
@@ -313,7 +349,20 @@ class _Work:
             ignored = TIME_ATTRIBUTES if clock_of(pieces.first.attributes) is not None else frozenset()
             found[path], notes = merged_attributes(path, by_input, self.options.attrs, self.conflicts, ignored)
             self.notes += notes
+            self._drop_stale(pieces, found[path])
         return found
+
+    def _drop_stale(self, pieces: Pieces, attributes: dict[str, Any]) -> None:
+        """Drop attributes that hold values as they were counted before, and the bounds of what was replaced."""
+        axis = next((axis for axis in self.axes if axis.path == pieces.path), None)
+        counted = pieces.recounted or pieces.inherited or (axis is not None and (axis.recounted or axis.replaced))
+        stale = [name for name in attributes if counted and name in VALUE_RANGES]
+        if axis is not None and axis.replaced and axis.clock is None:
+            stale += [name for name in BOUNDS if name in attributes]
+        for name in stale:
+            del attributes[name]
+        if stale:
+            self.notes.append(Note(pieces.path, "attribute", f"dropped, because values changed: {listed(stale, 20)}"))
 
     def _built(self, plan: _Plan, attributes: dict[str, Any]) -> VirtualArray:
         if plan.mosaic is None:
@@ -326,8 +375,9 @@ class _Work:
                 sentence = f"uncompressed chunks of unequal lengths are cut to {length} along {name!r}"
                 self.notes.append(Note(plan.pieces.path, "recut", sentence))
             return from_chunks(plan.mosaic, self.gathered.ids, attributes, plan.fill_value)
-        clock = next((axis.clock for axis in plan.mosaic.axes), None) if plan.pieces.inherited else None
-        return from_values(plan.mosaic, self.reader, self.gathered.labels, attributes, plan.fill_value, clock)
+        return from_values(
+            plan.mosaic, self.reader, self.gathered.labels, attributes, plan.fill_value, plan.pieces.onto, self.notes
+        )
 
     def _add_coordinates(self, arrays: dict[str, VirtualArray], attributes: dict[str, dict[str, Any]]) -> None:
         """Add the coordinate variables of the axes."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from refmaker.errors import ConflictError
 from refmaker.model.chunks import INLINE, MISSING, ChunkManifest
 from refmaker.model.columns import AffineColumn, Column, narrow, rows
 
@@ -36,7 +37,13 @@ def laid_out(grid_shape: tuple[int, ...], parts: Sequence[Placed]) -> ChunkManif
     """Return the manifest over ``grid_shape`` with these parts in it; what none covers is absent.
 
     Parts must not overlap. Dense unless most of the grid is absent; memory is that of the result's columns.
+
+    Raises:
+        ConflictError: a part has another number of chunks than its window.
     """
+    for part in parts:
+        if math.prod(part.window) != len(part.manifest):
+            raise ConflictError(f"a piece of {len(part.manifest)} chunks was to fill {math.prod(part.window)} places")
     size = math.prod(grid_shape)
     stored = sum(len(part.manifest.location_id) for part in parts)
     if stored * 3 < size * 2:

@@ -27,6 +27,7 @@ class Mosaic:
         axes: the concatenated dimensions that it has in the result, in the result's order.
         dimension_names: of the result.
         cells: by cell, the inputs that have a piece for it.
+        unplaced: by dimension, the inputs that have a piece but no place along it, although nobody dropped them.
         chunk_lengths: of the result along each of ``axes``, once ``fit`` has found them.
         recut_axis: the place in ``axes`` of the one along which pieces are cut anew, or None.
     """
@@ -35,6 +36,7 @@ class Mosaic:
     axes: tuple[Axis, ...]
     dimension_names: tuple[str, ...] = ()
     cells: dict[Cell, list[int]] = field(default_factory=dict)
+    unplaced: dict[str, list[int]] = field(default_factory=dict)
     chunk_lengths: list[int] = field(default_factory=list)
     recut_axis: int | None = None
 
@@ -48,6 +50,9 @@ class Mosaic:
             cell = tuple(axis.block_of.get(number, -1) for axis in self.axes)
             if -1 not in cell:
                 self.cells.setdefault(cell, []).append(number)
+            else:
+                lost = self.axes[cell.index(-1)].name
+                self.unplaced.setdefault(lost, []).append(number)
 
     @property
     def path(self) -> str:
@@ -104,7 +109,8 @@ class Mosaic:
         if len(problems) == 1:
             k = problems[0][0]
             inserted = any(self.axes[k].name not in tile.array.metadata.dimension_names for tile in tiles)
-            length = None if inserted else rows_of([tile.rows(k) for tile in tiles])
+            trimmed = any(not b.whole for place, axis in enumerate(self.axes) if place != k for b in axis.blocks)
+            length = None if inserted or trimmed else rows_of([tile.rows(k) for tile in tiles])
             if length is not None:
                 self.chunk_lengths[k], self.recut_axis = length, k
                 return None
@@ -114,7 +120,7 @@ class Mosaic:
         self, k: int, axis: Axis, tiles: Sequence["Tile"], lengths: set[int], conflicts: Conflicts
     ) -> str:
         """Return why chunks do not fit along one axis, or an empty text."""
-        if len(axis.blocks) > 1 and len(lengths) > 1:
+        if len(lengths) > 1:
             holders: dict[int, list[int]] = {}
             for tile in tiles:
                 holders.setdefault(tile.rows(k).chunk_length, []).append(tile.number)

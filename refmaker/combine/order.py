@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refmaker.combine.axes import Axis, Run, ordered
-from refmaker.combine.cf import search_path
+from refmaker.combine.cf import packed_by, search_path
 from refmaker.combine.check import Pieces
 from refmaker.combine.conflicts import Conflicts
 from refmaker.combine.inputs import Gathered
@@ -15,8 +15,9 @@ from refmaker.combine.options import CombineOptions
 from refmaker.combine.overlaps import check_distinct, check_order, find_gaps, trim
 from refmaker.combine.placement import FromPosition, FromValues, Key, Placement
 from refmaker.combine.reading import Reader
-from refmaker.combine.times import Clock, clock_of, clock_of_dates, recounted
+from refmaker.combine.times import GREGORIAN, PROLEPTIC, Clock, are_rounded, clock_of, clock_of_dates, recounted
 from refmaker.combine.values import Values
+from refmaker.errors import ConflictError
 from refmaker.model.keys import child_path, parent_path
 
 __all__ = ["Placing"]
@@ -110,8 +111,19 @@ class Placing:
         for number in range(len(self._gathered.labels)):
             scalar = coordinate is not None and number in coordinate.arrays
             keyed = keys.get(number) is not None or (new and not isinstance(placement, FromValues))
+            keyed = keyed or (isinstance(placement, FromPosition) and self._lacks(name, scope, number))
             if number not in lengths and (scalar or keyed):
                 lengths[number] = 1
+
+    def _lacks(self, name: str, scope: str, number: int) -> bool:
+        """Whether an input has an array without a dimension that others of the same path have."""
+        return any(
+            number in pieces.arrays
+            and name not in pieces.arrays[number].metadata.dimension_names
+            and self._scope(name, parent_path(path)) == scope
+            for path, pieces in self._pieces.items()
+            if name in pieces.dimension_names
+        )
 
     # -- one axis ----------------------------------------------------------------------------------------------------
     def _axis(self, name: str, scope: str, lengths: Lengths, new: bool, others: Sequence[Axis]) -> Axis | None:
@@ -184,8 +196,14 @@ class Placing:
         axis.clock = first
         if coordinate.recounted:
             known = [clock for clock in clocks.values() if clock is not None]
-            counts, axis.clock = recounted(list(found.values()), known)
+            metadata = [coordinate.arrays[n].metadata for n in found]
+            try:
+                counts, axis.clock = recounted(list(found.values()), known, metadata=metadata)
+            except ConflictError as error:
+                self._conflicts.add(axis.path, "units", error.message)
+                return None
             axis.recounted = True
+            axis.rounded = are_rounded(list(found.values()), known, metadata)
             return _one_type(dict(zip(found, counts, strict=True)))
         return _one_type(found)
 
@@ -204,25 +222,55 @@ class Placing:
         if len(kinds) > 1:
             self._conflicts.add(axis.path, "place", f"{placement.described()} gives {' and '.join(sorted(kinds))}")
             return None
-        counted, clock = _counted(keys)
-        if clock is not None and axis.clock is not None and settled:
-            numbers = list(counted)
-            arrays = [*settled.values(), *(np.array([counted[n]]) for n in numbers)]
-            alike, axis.clock = recounted(arrays, [*[axis.clock] * len(settled), *[clock] * len(numbers)])
-            settled = dict(zip(settled, alike, strict=False))
-            counted = {n: alike[len(settled) + i][0].item() for i, n in enumerate(numbers)}
-            axis.recounted = True
-        elif clock is not None:
-            axis.clock = clock
-        runs = [Run(n, lengths[n], v, v[0] if v.dtype.hasobject else v[0].item()) for n, v in settled.items()]
-        single = all(lengths[n] == 1 for n in counted)
+        single = all(lengths[n] == 1 for n in keys)
+        try:
+            counted, clock, alike = self._counted(axis, keys, settled)
+        except ConflictError as error:
+            self._conflicts.add(axis.path, "place", error.message)
+            return None
+        if single:
+            axis.recounted = axis.recounted or (axis.clock is not None and bool(settled))
+            axis.clock, settled = clock, alike
+        runs = [Run(n, lengths[n], v, k[0] if k.dtype.hasobject else k[0].item())
+                for (n, v), k in zip(settled.items(), alike.values(), strict=True)]  # fmt: skip
         for number, key in counted.items():
             own = _vector([key]) if single else values.get(number)
             runs.append(Run(number, lengths[number], own, key))
         axis.replaced = single
-        if not single and clock is not None:
-            axis.clock = clock_of(self._pieces[axis.path].first.attributes) if axis.path in self._pieces else None
         return sorted(runs, key=lambda run: run.number)
+
+    def _counted(
+        self, axis: Axis, keys: Mapping[int, Key], settled: dict[int, Values]
+    ) -> tuple[dict[int, Any], Clock | None, dict[int, Values]]:
+        """Return keys, dates as counts of a clock; that clock; and the values of settled inputs as it counts them.
+
+        Raises:
+            ConflictError: settled inputs have values that cannot be compared with the keys.
+        """
+        dates = {number: key for number, key in keys.items() if isinstance(key, datetime)}
+        if settled and axis.path in self._pieces and (packing := packed_by(self._pieces[axis.path].first.attributes)):
+            raise ConflictError(f"the coordinate that is appended to is packed ({', '.join(packing)})")
+        if settled and keys and bool(dates) != (axis.clock is not None):
+            kinds = ("dates", "no times") if dates else ("no dates", "times")
+            raise ConflictError(f"places are {kinds[0]}, but the coordinate that is appended to holds {kinds[1]}")
+        if not dates:
+            return dict(keys), axis.clock if settled else None, settled
+        own = axis.clock.calendar if axis.clock is not None else PROLEPTIC
+        if not settled and (own != "standard" or min(dates.values()) < GREGORIAN):
+            own = PROLEPTIC
+        counts, clock = clock_of_dates(list(dates.values()), own)
+        if not settled or axis.clock is None:
+            return dict(zip(dates, counts.tolist(), strict=True)), clock, settled
+        arrays = [*settled.values(), *(np.array([count]) for count in counts)]
+        clocks = [*[axis.clock] * len(settled), *[clock] * len(dates)]
+        known = [self._pieces[axis.path].arrays[n].metadata for n in settled]
+        alike, clock = recounted(arrays, clocks, metadata=[*known, *[None] * len(dates)])
+        behind = alike[len(settled) :]
+        return (
+            {n: count[0].item() for n, count in zip(dates, behind, strict=True)},
+            clock,
+            dict(zip(settled, alike, strict=False)),
+        )
 
 
 def _positions(lengths: Lengths, others: Sequence[Axis]) -> dict[int, int]:
@@ -237,15 +285,6 @@ def _positions(lengths: Lengths, others: Sequence[Axis]) -> dict[int, int]:
 
 def _kind(key: Key) -> str:
     return "dates" if isinstance(key, datetime) else "text" if isinstance(key, str) else "numbers"
-
-
-def _counted(keys: Mapping[int, Key]) -> tuple[dict[int, Any], Clock | None]:
-    """Return keys as they are, or dates as counts of a clock."""
-    dates = {number: key for number, key in keys.items() if isinstance(key, datetime)}
-    if not dates:
-        return dict(keys), None
-    counts, clock = clock_of_dates(list(dates.values()))
-    return dict(zip(dates, counts.tolist(), strict=True)), clock
 
 
 def _vector(values: Sequence[Any]) -> Values:

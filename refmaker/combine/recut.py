@@ -87,18 +87,36 @@ def _cut(part: Rows, length: int) -> ChunkManifest | None:
     columns = [np.moveaxis(np.asarray(column).reshape(grid), axis, 0)
                for column in (manifest.location_id, manifest.offset, manifest.length)]  # fmt: skip
     start_ids, start = _row_places(columns, first, part)
-    end_ids, end = _row_places(columns, first + length - 1, part)
-    if start is None or end is None:
-        return None
-    span = np.uint64((length - 1) * part.row_nbytes)
-    absent = start_ids == MISSING
-    if not np.array_equal(start_ids, end_ids) or not (absent | (end == start + span)).all():
+    if start is None or not _in_one_piece(columns, start_ids, start, part, length):
         return None
     shape = (*metadata.shape[:axis], part.stop - part.start, *metadata.shape[axis + 1 :])
     chunk_shape = (*metadata.chunk_shape[:axis], length, *metadata.chunk_shape[axis + 1 :])
     location_id, offset = (np.moveaxis(column, 0, axis).ravel() for column in (start_ids, start))
     nbytes = np.full(offset.size, length * part.row_nbytes, np.uint64)
     return ChunkManifest(grid_of(shape, chunk_shape), location_id, offset, nbytes, inline=manifest.inline)
+
+
+def _in_one_piece(
+    columns: Sequence[npt.NDArray[np.unsignedinteger]],
+    start_ids: npt.NDArray[np.uint32],
+    start: npt.NDArray[np.uint64],
+    part: Rows,
+    length: int,
+) -> bool:
+    """Whether all rows of each new chunk follow its first one, or are all absent.
+
+    Rows of one old chunk follow each other: the first and the last one of every old and of every new chunk are asked.
+    """
+    old = np.arange(part.start // part.chunk_length + 1, -(-part.stop // part.chunk_length)) * part.chunk_length
+    new = np.arange(part.start, part.stop, length)
+    row = np.unique(np.concatenate([old, old - 1, new, new + length - 1]))
+    ids, offset = _row_places(columns, row, part)
+    if offset is None:
+        return False
+    chunk, within = np.divmod(row - part.start, length)
+    follows = (within * part.row_nbytes).astype(np.uint64).reshape(-1, *(1,) * (offset.ndim - 1))
+    same = (ids == MISSING) | (offset == start[chunk] + follows)
+    return bool((ids == start_ids[chunk]).all() and same.all())
 
 
 def _row_places(

@@ -78,8 +78,8 @@ def write_references(
     Args:
         references: what to write.
         path: local path or fsspec URL.
-        relative_to: a directory; URLs below it are written relative to it. Readers resolve them against the place of
-            the references, so these are to be kept in that directory.
+        relative_to: a directory; URLs below it are written relative to it. Readers resolve them against the directory
+            that holds the references (the file, or the Parquet directory), so these are to be kept there.
         zarr_format: how metadata is spelled: 2, which every reader knows, or 3 (JSON only).
         templates: write directories that URLs share once (JSON only).
         record_size: chunks in a partition (Parquet only).

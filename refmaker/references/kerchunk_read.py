@@ -112,6 +112,8 @@ def _parse(
     against = resolved_against(location) if location else str
     table = SourceTable(recorded, lambda url: against(_substituted(url, templates)), options_for)
     nodes, chunks = _by_node(refs)
+    if not nodes and not chunks and regular is None:
+        raise BrokenReferencesError("no references: it has neither metadata nor chunks")
     groups, layouts = described(parsed_documents(nodes))
     values = _by_array(chunks, layouts)
     columns = RegularValues(regular, lambda path, key: _owner(path, key, layouts))

@@ -61,7 +61,10 @@ def manifest_of(
     keys, values = found
     grid_shape = layout.metadata.grid_shape
     if not keys and regular is None:
-        return ChunkManifest.empty(grid_shape)
+        try:
+            return ChunkManifest.empty(grid_shape)
+        except OptionError as error:
+            raise BrokenReferencesError(error.message, path=path) from error
     inline = b""
     if keys:
         try:

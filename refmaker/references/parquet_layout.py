@@ -7,8 +7,9 @@
     <array>/refs.<k>.parq    chunks k * n ... (k + 1) * n - 1 in C order: path, offset, size, raw
 
 ``.zmetadata`` names the digest of ``refmaker.json``, which has the digest and the number of chunks of every partition:
-a lost, truncated or replaced file is noticed. ``schemas/parquet-metadata-v1.schema.json`` and
-``schemas/parquet-index-v1.schema.json`` describe them. Kerchunk's own directories have only the first and the last.
+a lost, truncated or replaced file is noticed. Relative URLs start at the directory that holds this one.
+``schemas/parquet-metadata-v1.schema.json`` and ``schemas/parquet-index-v1.schema.json`` describe them. Kerchunk's own
+directories have only the first and the last.
 """
 
 import hashlib

@@ -139,7 +139,10 @@ def _paths(table: pa.Table) -> tuple[npt.NDArray[np.int64], list[str], npt.NDArr
         raise BrokenReferencesError(f"has paths of type {column.type}")
     encoded = _one(column.unify_dictionaries())
     there, index = valid(encoded), numbers(encoded.indices).astype(np.int64)
-    names = encoded.dictionary.to_pylist()
+    try:
+        names = encoded.dictionary.to_pylist()
+    except UnicodeDecodeError as error:
+        raise BrokenReferencesError(f"a path is not UTF-8: {error}") from error
     return index, ["" if name is None else _text(name) for name in names], there
 
 

@@ -72,6 +72,8 @@ def _read(folder: Folder, options_for: OptionsFor | None) -> ReferenceSet:
         path, leaf = split_key(key)
         if leaf in METADATA_NAMES - {METADATA}:
             nodes.setdefault(path, {})[leaf] = document
+    if not nodes:
+        raise BrokenReferencesError(f"no references: {METADATA} has no metadata of a group or an array")
     groups, layouts = described(parsed_documents(nodes))
     for path, layout in layouts.items():
         checked_name(path)
@@ -80,7 +82,7 @@ def _read(folder: Folder, options_for: OptionsFor | None) -> ReferenceSet:
         if _expected(layout, record_size) > MOST_PARTITIONS:
             raise BrokenReferencesError(f"has {_expected(layout, record_size)} partitions", path=path)
     recorded, report, rows = _index(folder, own)
-    against = resolved_against(f"{folder.location}/{METADATA}")
+    against = resolved_against(folder.location)
     partitions: Mapping[str, tuple[Partition, ...] | None]
     if rows is None:
         table = SourceTable((), against, options_for)
@@ -219,7 +221,7 @@ class _PartitionStore:
 
     @cached_property
     def _table(self) -> SourceTable:
-        return SourceTable(self.files, resolved_against(f"{self.folder.location}/{METADATA}"), self._options_for)
+        return SourceTable(self.files, resolved_against(self.folder.location), self._options_for)
 
     def load(self, path: str, number: int, rows: int, expected: Partition | None) -> ChunkManifest:
         """Return a partition.

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from refmaker import __version__
-from refmaker.errors import UnsupportedError
+from refmaker.errors import OptionError, UnsupportedError
 from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE, ChunkBlock, ChunkManifest
 from refmaker.model.group import walk_arrays
@@ -26,6 +26,7 @@ from refmaker.references.parquet_partition import partition_bytes
 from refmaker.references.publish_folder import FolderWriter, publish_folder
 from refmaker.references.relocate import prepared
 from refmaker.references.zarr_v2 import dumps
+from refmaker.source.location import absolute_url
 
 __all__ = ["write_parquet"]
 
@@ -42,8 +43,8 @@ def write_parquet(references: ReferenceSet, path: str, options: WriteOptions) ->
         options: how.
 
     Raises:
-        UnsupportedError: something has no spelling in this format: Zarr v3 documents.
-        OptionError: a source's URL holds credentials, or something else is in the way.
+        UnsupportedError: something has no spelling in this format: Zarr v3 documents, URLs that are no text.
+        OptionError: a source's URL holds credentials, the path has braces, or something else is in the way.
         SourceError: it cannot be written.
     """
     if options.zarr_format != 2:
@@ -52,6 +53,7 @@ def write_parquet(references: ReferenceSet, path: str, options: WriteOptions) ->
             code="zarr-format",
             location=path,
         )
+    _check_place(path)
     references = prepared(references, options)
     documents = {
         key: text for key, text in spelled_documents(references.root, 2) if key != METADATA
@@ -65,6 +67,16 @@ def write_parquet(references: ReferenceSet, path: str, options: WriteOptions) ->
         index = dumps({**extension_json(references), "partitions": partitions}).encode()
         folder.write(INDEX, index)
         folder.write(METADATA, _metadata(documents, options.record_size, digest_of(index)).encode())
+
+
+def _check_place(path: str) -> None:
+    """Refuse a directory of which fsspec would make a template: not finding the chunks, it reads fill values."""
+    if not {"{", "}"}.isdisjoint(place := absolute_url(path)):
+        raise OptionError(
+            "fsspec's reader of Parquet references takes '{' and '}' in their path for a template, and would find "
+            "no chunks: write to a path without them, or write JSON",
+            location=place,
+        )
 
 
 def _metadata(documents: Mapping[str, str], record_size: int, digest: str) -> str:

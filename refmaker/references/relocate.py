@@ -5,6 +5,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from refmaker.errors import UnsupportedError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.references.options import WriteOptions
 from refmaker.source.location import absolute_url, check_credentials, local_path
@@ -17,13 +18,30 @@ def prepared(references: ReferenceSet, options: WriteOptions) -> ReferenceSet:
 
     Raises:
         OptionError: a URL holds credentials, and they are not allowed.
+        UnsupportedError: a URL is no text: the name of a file is not UTF-8.
     """
     if options.relative_to is not None:
-        references = relocate(references, relative_to(os.fspath(options.relative_to)))
+        shortened = relative_to(os.fspath(options.relative_to))  # the same files: what identifies them stays
+        sources = tuple(replace(source, url=shortened(source.url)) for source in references.sources)
+        references = replace(references, sources=sources)
     if not options.allow_credentials:
         for source in references.sources:
             check_credentials(source.url)
+    for source in references.sources:
+        _check_text(source.url)
     return references
+
+
+def _check_text(url: str) -> None:
+    """Refuse the surrogates that stand for the bytes of a name that is not UTF-8: JSON and Parquet hold text."""
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise UnsupportedError(
+            "the name of the file is not UTF-8, and references cannot spell it: rename or link the file",
+            code="url",
+            location=url,
+        ) from error
 
 
 def relocate(references: ReferenceSet, new_url: Mapping[str, str] | Callable[[str], str]) -> ReferenceSet:
@@ -72,8 +90,12 @@ def relative_to(directory: str) -> Callable[[str], str]:
 
 
 def resolved_against(location: str) -> Callable[[str], str]:
-    """Return the function that makes relative URLs absolute, as seen from the file at ``location``."""
-    scheme, separator, path = absolute_url(location).partition("://")
+    """Return the function that makes relative URLs absolute: they start where the references at ``location`` lie.
+
+    That is the directory that holds them, also where the references are a directory themselves: a URL is the same in
+    ``x.json`` and in ``x.parq`` beside it.
+    """
+    scheme, separator, path = _normal(absolute_url(location)).partition("://")
     folder = posixpath.dirname(path.partition("?")[0] if scheme.endswith(("http", "https")) else path)
 
     def renamed(url: str) -> str:

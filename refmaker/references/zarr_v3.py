@@ -3,9 +3,11 @@
 Zarr v3 core specification, "Metadata". Filters and compressors are ``numcodecs.<id>`` behind the ``bytes`` codec, which
 has the byte order; gzip and Zstandard have names of their own. Consolidated metadata stands in the root's document, as
 zarr-python writes it. Where xarray is to mask a fill value, the attribute ``_FillValue`` says so: in v3 the fill value
-itself does not.
+itself does not. A ``_FillValue`` that xarray cannot take there, and would not open the array for, is set aside under
+another name.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -34,6 +36,8 @@ DOCUMENT = "zarr.json"
 PREFIX = "c"
 """What chunk keys of the default encoding begin with: ``c/0/0``."""
 MASK = "_FillValue"
+SET_ASIDE = "refmaker_FillValue"
+"""The attribute that keeps a ``_FillValue`` of a type, or of a kind of value, that xarray masks nothing by in v3."""
 NAMED = "numcodecs."
 STRINGS = ("vlen-utf8", "vlen-bytes")
 ARRAY_CODECS = frozenset({"astype", "bitround", "delta", "fixedscaleoffset", "packbits", "quantize"})
@@ -78,7 +82,6 @@ def array_document(metadata: ArrayMetadata) -> dict[str, JSON]:
     data_type = metadata.data_type
     text = not metadata.codecs or metadata.codecs[0].id != "vlen-bytes"
     attributes = {name: value for name, value in metadata.attributes.items() if name not in {MASK, DIMENSIONS}}
-    mask = mask_json(metadata.fill_value, data_type)
     return {
         "zarr_format": 3,
         "node_type": "array",
@@ -88,9 +91,44 @@ def array_document(metadata: ArrayMetadata) -> dict[str, JSON]:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": fill_value_v3(metadata.fill_value, data_type, text=text),
         "codecs": _codecs(metadata),
-        "attributes": attributes if mask is None else {**attributes, MASK: mask},
+        "attributes": {**attributes, **_mask(metadata)},
         "dimension_names": list(metadata.dimension_names),
     }
+
+
+def _mask(metadata: ArrayMetadata) -> dict[str, JSON]:
+    """Return the attribute that says what is masked: the fill value, else what ``_FillValue`` itself says.
+
+    Raises:
+        UnsupportedError: it says several values, and v3 readers mask one.
+    """
+    mask = mask_json(metadata.fill_value, metadata.data_type)
+    if mask is not None:
+        return {MASK: mask}
+    if MASK not in metadata.attributes:
+        return {}
+    own = metadata.attributes[MASK]
+    if isinstance(own, list) and len(own) > 1 and metadata.data_type.kind in "biuf":
+        raise UnsupportedError(f"Zarr v3 readers mask one value, and {MASK} is {own!r:.60}", code="fill-value")
+    mask = _attribute_mask(own, metadata.data_type)
+    return {SET_ASIDE: own} if mask is None else {MASK: mask}
+
+
+def _attribute_mask(value: JSON, data_type: np.dtype[Any]) -> JSON:
+    """Return an attribute ``_FillValue`` of any type as xarray takes it in v3; None if no element can equal it."""
+    kind = data_type.kind
+    if kind == "c" and isinstance(value, list) and len(value) == 2:
+        real, imaginary = value
+        is_pair = isinstance(real, int | float) and isinstance(imaginary, int | float)
+        return mask_json(complex(real, imaginary), data_type) if is_pair else None  # type: ignore[arg-type]
+    number = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if kind not in "biuf" or not isinstance(number, int | float):
+        return None
+    if kind == "f":
+        return mask_json(number, data_type)
+    if not math.isfinite(number) or number != int(number):
+        return None
+    return bool(number) if kind == "b" else int(number)
 
 
 def _codecs(metadata: ArrayMetadata) -> list[JSON]:
@@ -147,9 +185,14 @@ def parse_array_v3(
     fill = parse_fill_v3(document.get("fill_value"), data_type, text=text)
     masked = MASK in attributes
     if masked:
+        is_other = data_type.kind in "biufc" and attributes[MASK] != mask_json(fill, data_type)
         attributes = {**attributes, MASK: parse_mask(attributes[MASK], data_type)}
+        if is_other and _is_zero(fill, data_type):
+            fill = None
     elif _is_zero(fill, data_type):
         fill = None
+    if SET_ASIDE in attributes:
+        attributes = {MASK if name == SET_ASIDE else name: value for name, value in attributes.items()}
     return (
         ArrayMetadata(
             shape=shape,
@@ -197,7 +240,7 @@ def _parse_codecs(spelled: JSON) -> tuple[tuple[Codec, ...], str]:
         name, configuration = _named(item, "a codec")
         if name in {"bytes", "endian"}:
             endian = str(configuration.get("endian", "little"))
-            if endian not in ("little", "big"):
+            if endian not in {"little", "big"}:
                 raise ValueError(f"endian is {endian!r:.40}")
         elif name in STRINGS or name in OWN_NAMES or name == "crc32c":
             found.append(Codec(name, configuration))

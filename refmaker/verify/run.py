@@ -12,6 +12,7 @@ from refmaker.model.reference_set import ReferenceSet
 from refmaker.serve.allowed import AllowedLocations
 from refmaker.serve.opened import OpenedReferences, open_given
 from refmaker.serve.options import ServeOptions
+from refmaker.source.location import options_for
 from refmaker.verify.array_check import ArrayCheck
 from refmaker.verify.comparing import attribute_differences, metadata_differences
 from refmaker.verify.findings import ArrayResult, Check, Findings, Verification
@@ -22,6 +23,8 @@ from refmaker.verify.sources import Sources
 
 __all__ = ["SAMPLE", "verify"]
 
+NO_PROTOCOL = "none"
+"""Options by protocol have none for it; options for every filesystem do."""
 SAMPLE = 8
 """Chunks of each array that are read, unless asked for otherwise."""
 
@@ -65,13 +68,10 @@ def verify(
     if sample is not None and sample < 1:
         raise OptionError(f"a sample of {sample} chunks: at least one is needed")
     started = time.perf_counter()
-    from refmaker.source.location import options_for
-
-    target = storage_options
-    if isinstance(references, str | os.PathLike):
-        target = options_for(os.fspath(references), storage_options)
-    plain = storage_options if storage_options is not None and target == storage_options else None
-    source_options = {"": dict(plain)} if plain else {name: dict(v) for name, v in (storage_options or {}).items()}
+    given = dict(storage_options or {})
+    by_protocol = options_for(f"{NO_PROTOCOL}://", given) != given
+    source_options = given if by_protocol else {"": given}
+    target = options_for(os.fspath(references), given) if isinstance(references, str | os.PathLike) else None
     options = ServeOptions(on_stale="ignore", allow=tuple(allow), source_options=source_options)
     opened = open_given(references, target_options=target, options=options)
     work = _Verification(opened, storage_options, allow)

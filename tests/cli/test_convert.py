@@ -1,14 +1,25 @@
 """``refmaker convert``: between encodings, to other places, with chunks inlined."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 
-from refmaker import ReferenceSet, SourceFile, VirtualGroup, open_references, write_references
+import refmaker
+from refmaker import (
+    ReferenceSet,
+    SourceFile,
+    StaleSourceError,
+    VirtualGroup,
+    open_references,
+    write_references,
+)
 from refmaker.cli import run
+from refmaker.cli.failures import ExitCode
 from tests.references.encodings import chunks_of
 from tests.references.test_parquet import many
 from tests.samples import OCEAN
@@ -151,3 +162,114 @@ def test_groups_are_counted_by_info(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run(["info", str(tmp_path / "x.parq"), "--json"]) == 0
     found: Any = json.loads(capsys.readouterr().out)
     assert found["groups"] == ["", "g"]
+
+
+@pytest.mark.parametrize("again", ["in.json", "in.json/", "./in.json", "link.json"])
+def test_the_input_is_not_overwritten(again: str, given: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given.with_name("link.json").symlink_to(given)
+    before = given.read_bytes()
+    assert run(["convert", str(given), f"{given.parent}/{again}", "--zarr-format", "3"]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert given.read_bytes() == before
+
+
+def test_nothing_that_is_read_is_replaced_with_a_directory(given: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.parq"
+    assert run(["convert", str(given), str(out)]) == 0
+    assert run(["convert", str(out), f"{out}/"]) == 2
+    (out / "inner.json").write_bytes(given.read_bytes())
+    assert run(["convert", str(out / "inner.json"), str(out)]) == 2
+    shutil.copy(OCEAN, out / "ocean.nc")
+    assert run(["scan", str(out / "ocean.nc"), "-o", str(tmp_path / "ocean.json")]) == 0
+    assert run(["convert", str(tmp_path / "ocean.json"), str(out)]) == 2
+    assert (out / "inner.json").exists()
+
+
+def test_the_help_lists_the_suffixes_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\\b" not in shown
+    assert "  .json, .json.gz, .json.zst  one file\n" in shown
+    assert "  .parq, .parquet             a directory, for many chunks\n" in shown
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Return a directory with a file and its references by relative locations, ``o.parq``."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    shutil.copy(OCEAN, folder / "ocean.nc")
+    assert run(["scan", str(folder / "ocean.nc"), "--relative", "-o", str(folder / "o.parq")]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_relative_parquet_document_is_read_verified_and_converted(moved: bool, archive: Path) -> None:
+    if moved:
+        archive = archive.rename(archive.with_name("elsewhere"))
+    here = f"file://{archive}/ocean.nc"
+    assert urls(archive / "o.parq") == [here]
+    assert run(["verify", str(archive / "o.parq")]) == 0
+    assert run(["convert", str(archive / "o.parq"), str(archive / "c.json")]) == 0
+    assert urls(archive / "c.json") == [here]
+    write_references(refmaker.scan(str(archive / "ocean.nc")), archive / "absolute.json")
+    expected = xr.open_dataset(archive / "absolute.json", engine="refmaker").load()
+    for name in ("o.parq", "c.json"):
+        with xr.open_dataset(archive / name, engine="refmaker") as found:
+            xr.testing.assert_identical(found.load(), expected)
+        store = {"fo": str(archive / name)}
+        found = xr.open_dataset(
+            "refmaker://", engine="zarr", backend_kwargs={"storage_options": store, "consolidated": False}
+        )
+        xr.testing.assert_identical(found.load(), expected)
+
+
+@pytest.mark.parametrize("arguments", [["combine", "ocean.nc"], ["convert", "o.parq"]], ids=lambda a: a[0])
+@pytest.mark.parametrize("output", ["n.parq", "n.parq/"])
+def test_every_verb_writes_relative_parquet_alike(arguments: list[str], output: str, archive: Path) -> None:
+    verb, name = arguments
+    relative = ["--relative"] if verb == "combine" else ["--relative-to", str(archive)]
+    out = f"{archive}/{output}"
+    given = [verb, str(archive / name), out] if verb == "convert" else [verb, str(archive / name), "-o", out]
+    assert run([*given, *relative]) == 0
+    index = json.loads((archive / "n.parq" / "refmaker.json").read_text())
+    assert [source["url"] for source in index["sources"]] == ["ocean.nc"]
+    assert urls(archive / "n.parq") == [f"file://{archive}/ocean.nc"]
+
+
+@pytest.mark.parametrize("name", ["n.json", "n.parq"])
+def test_a_modified_source_of_relative_references_is_noticed(name: str, archive: Path) -> None:
+    assert run(["convert", str(archive / "o.parq"), str(archive / name), "--relative-to", str(archive)]) == 0
+    assert run(["verify", str(archive / name)]) == 0
+    os.utime(archive / "ocean.nc", (0, 0))  # of equal size
+    assert run(["verify", str(archive / name)]) == ExitCode.MISMATCH
+    with pytest.raises(StaleSourceError):
+        xr.open_dataset(archive / name, engine="refmaker").load()
+    move = f"{archive}={archive}/copy"
+    assert run(["convert", str(archive / name), str(archive / "m.json"), "--relocate", move]) == 0
+    assert open_references(archive / "m.json").sources[0].last_modified is None
+
+
+@pytest.mark.parametrize("place", ["{year}.parq", "a}.parquet", "{deep}/x.parq"])
+def test_braces_in_the_path_of_parquet_are_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "{deep}").mkdir()
+    assert run(["scan", str(OCEAN), "-o", str(tmp_path / place)]) == ExitCode.USAGE
+    assert "write to a path without them" in capsys.readouterr().err
+    assert not (tmp_path / place).exists()
+    monkeypatch.chdir(tmp_path / "{deep}")
+    assert run(["scan", str(OCEAN), "-o", "x.parq"]) == ExitCode.USAGE
+    assert run(["scan", str(OCEAN), "-o", "{year}.json"]) == 0
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.parq"])
+def test_a_file_name_that_is_not_utf8_is_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = tmp_path / os.fsdecode(b"oc\xffan.nc")
+    shutil.copy(OCEAN, odd)
+    assert run(["scan", str(odd), "-o", str(tmp_path / name)]) == ExitCode.NOTHING_DONE
+    said = capsys.readouterr().err
+    assert "rename" in said
+    assert "an.nc" in said
+    assert "internal" not in said
+    assert not (tmp_path / name).exists()

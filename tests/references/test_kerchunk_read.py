@@ -337,3 +337,9 @@ def test_mutated_references_are_read_or_refused(tmp_path: Path) -> None:
 def refused_or_read(read: Any) -> None:
     with contextlib.suppress(RefmakerError):
         assert isinstance(read(), ReferenceSet)
+
+
+@pytest.mark.parametrize("document", [{}, {"version": 1}, {"version": 1, "refs": {}}])
+def test_a_document_without_references_is_broken(document: dict[str, Any]) -> None:
+    with pytest.raises(BrokenReferencesError, match="no references"):
+        parse_document(document)

@@ -317,11 +317,42 @@ def test_lazy_references_can_be_relocated(tmp_path: Path) -> None:
     }
 
 
-def test_relative_urls_are_seen_from_the_directory_of_the_references(tmp_path: Path) -> None:
+def test_relative_urls_are_seen_from_the_directory_that_holds_the_references(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     references = relocate(many(50), {"s3://bucket": f"file://{tmp_path}"})
-    write_references(references, tmp_path / "x.parq", relative_to=tmp_path / "x.parq")
-    write_references(references, tmp_path / "y.parq", relative_to=tmp_path)
-    assert open_references(tmp_path / "x.parq").sources == references.sources
+    write_references(references, tmp_path / "x.parq", relative_to=tmp_path)
+    index = json.loads((tmp_path / "x.parq" / "refmaker.json").read_text())
+    assert [source["url"] for source in index["sources"]] == ["0.nc", "1.nc", "2.nc"]
+    monkeypatch.chdir(tmp_path / "x.parq" / "a")
+    for spelling in (tmp_path / "x.parq", f"{tmp_path}/x.parq/", f"file://{tmp_path}/x.parq", ".."):
+        opened = open_references(spelling)
+        assert opened.sources == references.sources
+        assert chunks_of(opened) == chunks_of(references)
+
+
+def test_relative_urls_are_seen_from_the_holding_directory_in_other_stores() -> None:
+    references = relocate(many(5), {"s3://bucket": "memory://relative"})
+    write_references(references, "memory://relative/x.parq", relative_to="memory://relative")
+    for spelling in ("memory://relative/x.parq", "memory://relative/x.parq/"):
+        assert chunks_of(open_references(spelling)) == chunks_of(references)
+
+
+def test_foreign_directories_resolve_relative_urls_alike(tmp_path: Path) -> None:
+    references = relocate(many(5), {"s3://bucket": f"file://{tmp_path}"})
+    write_references(references, tmp_path / "x.parq", relative_to=tmp_path)
+    document = json.loads((tmp_path / "x.parq" / ".zmetadata").read_text())
+    del document["refmaker"]
+    (tmp_path / "x.parq" / ".zmetadata").write_text(json.dumps(document))
+    (tmp_path / "x.parq" / "refmaker.json").unlink()
+    assert chunks_of(open_references(tmp_path / "x.parq")) == chunks_of(references)
+
+
+def test_a_directory_without_metadata_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "x.parq").mkdir()
+    (tmp_path / "x.parq" / ".zmetadata").write_text('{"metadata": {}, "record_size": 1}')
+    with pytest.raises(BrokenReferencesError, match="no references"):
+        open_references(tmp_path / "x.parq")
 
 
 def test_references_are_written_to_and_read_from_other_filesystems() -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import struct
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,45 @@ def test_zarr_knows_our_names_of_types() -> None:
         assert spelled == data_type_v3(np.dtype(data_type))
         endian = "big" if str(data_type).startswith(">") else "little"
         assert parse_data_type_v3(spelled, endian) == np.dtype(data_type)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("data_type", "mask"),
+    [("<i2", -999.0), ("<i2", -999), ("<f4", -999.0), ("<f8", -999), ("<f4", [-999.0]), ("<u1", 7), ("<f4", None)],
+    ids=str,
+)
+def test_a_mask_that_is_an_attribute_only_masks_in_v3_what_it_masks_in_v2(
+    data_type: str, mask: Any, tmp_path: Path
+) -> None:
+    values = np.array([0, 1, 7, 249 if data_type == "<u1" else -999]).astype(data_type)
+    file = RawFile()
+    attributes = {} if mask is None else {"_FillValue": mask}
+    array = file.array(values, (4,), ("x",))
+    array = replace(array, metadata=replace(array.metadata, attributes=attributes))
+    (tmp_path / "data").write_bytes(file.data)
+    references = ReferenceSet(VirtualGroup({"a": array}), (SourceFile(f"file://{tmp_path}/data"),))
+    found = []
+    for zarr_format in (2, 3):
+        write_references(references, tmp_path / "refs.json", zarr_format=zarr_format)
+        found.append(xr.open_zarr(stock_store(tmp_path / "refs.json"), zarr_format=zarr_format)["a"].load())
+    xr.testing.assert_equal(found[0], found[1])
+    assert bool(found[1].isnull().any()) == (mask is not None)
+    back = open_references(tmp_path / "refs.json").root.arrays["a"].metadata
+    assert back.fill_value is None
+    assert back.attributes == ({} if mask is None else {"_FillValue": mask[0] if isinstance(mask, list) else mask})
+
+
+@pytest.mark.parametrize(
+    ("data_type", "mask"), [("S1", "x"), ("<U2", "x"), ("<M8[s]", "1970-01-01"), ("V2", "AAA="), ("<i2", -9.5)]
+)
+def test_a_mask_that_v3_cannot_say_is_set_aside(data_type: str, mask: Any) -> None:
+    metadata = ArrayMetadata((2,), (1,), np.dtype(data_type), None, (), ("x",), {"_FillValue": mask})
+    document: Any = array_document(metadata)
+    assert document["attributes"] == {"refmaker_FillValue": mask}
+    assert read_back(metadata) == metadata
+
+
+def test_several_masks_are_refused() -> None:
+    metadata = ArrayMetadata((2,), (1,), np.dtype("<i2"), None, (), ("x",), {"_FillValue": [1, 2]})
+    with pytest.raises(UnsupportedError, match="mask one value"):
+        array_document(metadata)

@@ -101,6 +101,12 @@ def test_remote_references_fit(sample: Path, served: Faults) -> None:
     assert_fits(verify(f"{served.url}/a.json", sample=None))
 
 
+@pytest.mark.parametrize("options", [{"block_size": 1000}, {"http": {"block_size": 1000}}])
+def test_storage_options_are_for_all_or_by_protocol(options: dict[str, Any], served: Faults) -> None:
+    (served.folder / "a.nc").write_bytes(OCEAN.read_bytes())
+    assert_fits(verify(scan(f"{served.url}/a.nc"), sample=1, storage_options=options))
+
+
 def test_a_sample_is_the_same_every_time() -> None:
     references = scan(str(OCEAN))
     runs = [[(a.path, a.read) for a in verify(references, sample=3, native=False).arrays] for _ in range(2)]

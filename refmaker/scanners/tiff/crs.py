@@ -13,10 +13,15 @@ from refmaker.errors import UnsupportedError
 from refmaker.model.attributes import JSON
 from refmaker.scanners.tiff.geokeys import USER_DEFINED, GeoKeys, Key
 
-__all__ = ["describe_crs", "epsg_of", "is_geographic"]
+__all__ = ["GEOCENTRIC_AXES", "describe_crs", "epsg_of", "is_geocentric", "is_geographic"]
 
 PROJECTED, GEOGRAPHIC, GEOCENTRIC = 1, 2, 3
 """GTModelTypeGeoKey."""
+GEOCENTRIC_AXES: tuple[Mapping[str, JSON], Mapping[str, JSON]] = (
+    {"long_name": "Geocentric X", "axis": "X"},
+    {"long_name": "Geocentric Y", "axis": "Y"},
+)
+"""Attributes of x and y where they are no position on the earth's surface: CF has no names for them."""
 NATURAL = {"lat_0": Key.NATURAL_ORIGIN_LATITUDE, "lon_0": Key.NATURAL_ORIGIN_LONGITUDE}
 CENTER = {"lat_0": Key.CENTER_LATITUDE, "lon_0": Key.CENTER_LONGITUDE}
 PARALLELS = {"lat_1": Key.STANDARD_PARALLEL_1, "lat_2": Key.STANDARD_PARALLEL_2}
@@ -81,7 +86,12 @@ def is_geographic(keys: GeoKeys) -> bool:
     return keys.get(Key.MODEL_TYPE) == GEOGRAPHIC or (Key.PROJECTED_CRS not in keys and Key.GEODETIC_CRS in keys)
 
 
-def describe_crs(keys: GeoKeys) -> tuple[dict[str, JSON], list[dict[str, JSON]]] | None:
+def is_geocentric(keys: GeoKeys) -> bool:
+    """Whether coordinates are distances from the earth's centre."""
+    return keys.get(Key.MODEL_TYPE) == GEOCENTRIC
+
+
+def describe_crs(keys: GeoKeys) -> tuple[dict[str, JSON], list[Mapping[str, JSON]]] | None:
     """Return the CF attributes of the grid mapping and of each axis, or None where GeoKeys describe none.
 
     Raises:
@@ -96,7 +106,7 @@ def describe_crs(keys: GeoKeys) -> tuple[dict[str, JSON], list[dict[str, JSON]]]
             return None
         attributes: dict[str, JSON] = dict(crs.to_cf())
         attributes["spatial_ref"] = attributes["crs_wkt"]
-        return attributes, list(crs.cs_to_cf())
+        return attributes, list(GEOCENTRIC_AXES if crs.is_geocentric else crs.cs_to_cf())
     except (broken, ValueError, TypeError, KeyError) as error:
         raise UnsupportedError(f"its reference system cannot be put together: {error}", code="crs") from error
 
@@ -108,6 +118,9 @@ def _crs(pyproj: Any, keys: GeoKeys) -> Any:
             return pyproj.CRS.from_wkt(match[1])
     if (code := epsg_of(keys)) is not None:
         return _with_height(pyproj, pyproj.CRS.from_epsg(code), keys)
+    if is_geocentric(keys):
+        geodetic = _geodetic(pyproj, keys)
+        return pyproj.GeocentricCRS(name=geodetic.name, datum=geodetic.datum)
     if is_geographic(keys):
         return _geodetic(pyproj, keys)
     return _projected(pyproj, keys) if keys.get(Key.PROJECTED_CRS) == USER_DEFINED else None

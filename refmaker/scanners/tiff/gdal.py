@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from refmaker.model.attributes import JSON
 from refmaker.scanners.tiff.tables import Tag
 
-__all__ = ["GdalMetadata", "read_gdal_metadata"]
+__all__ = ["PREFIX", "GdalMetadata", "read_gdal_metadata"]
 
 ROLES = {"scale": "scale_factor", "offset": "add_offset", "unittype": "units", "description": "long_name"}
 """A band's item's role -> the CF attribute it is, where all bands agree."""
@@ -19,6 +19,14 @@ NEUTRAL: Mapping[str, JSON] = {"scale_factor": 1.0, "add_offset": 0.0, "units": 
 LISTED = {"scale_factor": "scales", "add_offset": "offsets", "units": "units", "long_name": "long_name"}
 """The attribute that lists a value for each band where they differ: CF has none, and rasterio calls it so."""
 NUMBERS = frozenset({"scale_factor", "add_offset"})
+DECODING = frozenset({
+    "units", "calendar", "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "dtype",
+    "coordinates", "grid_mapping", "bounds", "climatology", "ancillary_variables", "cell_measures", "formula_terms",
+    "flag_values", "flag_masks", "flag_meanings", "_ARRAY_DIMENSIONS",
+})  # fmt: skip
+"""Attributes by which readers change values or look for other variables: GDAL means nothing of the kind by an item of
+such a name, so it gets another name."""
+PREFIX = "gdal_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +36,12 @@ class GdalMetadata:
     Attributes:
         dataset: those of the whole dataset.
         bands: those of a band, by its number from 0.
+        renamed: names here of items that could not keep theirs.
     """
 
     dataset: Mapping[str, JSON] = field(default_factory=dict)
     bands: Mapping[int, Mapping[str, JSON]] = field(default_factory=dict)
+    renamed: frozenset[str] = frozenset()
 
     def of_bands(self, count: int) -> dict[str, JSON]:
         """Return the attributes of an array of ``count`` bands: one value where all agree, else a list."""
@@ -62,16 +72,20 @@ def read_gdal_metadata(tags: Any) -> GdalMetadata:
         return GdalMetadata()
     dataset: dict[str, JSON] = {}
     bands: dict[int, dict[str, JSON]] = {}
+    renamed: set[str] = set()
     for item in root.iter("Item"):
         name, text, sample = item.get("name"), item.text or "", item.get("sample", "")
         if not name or item.get("domain"):
             continue
+        if name in DECODING:
+            name = PREFIX + name
+            renamed.add(name)
         if sample.isdigit() and sample.isascii():
             attribute = ROLES.get(item.get("role", ""), name)
             bands.setdefault(int(sample), {})[attribute] = _value(attribute, text)
         elif not sample:
             dataset[name] = text
-    return GdalMetadata(dataset, bands)
+    return GdalMetadata(dataset, bands, frozenset(renamed))
 
 
 def _value(attribute: str, text: str) -> JSON:

@@ -14,18 +14,20 @@ import numpy.typing as npt
 from refmaker.errors import UnsupportedError
 from refmaker.model.attributes import JSON
 from refmaker.model.reference_set import Note
-from refmaker.scanners.tiff.crs import describe_crs, epsg_of, is_geographic
+from refmaker.scanners.tiff.crs import GEOCENTRIC_AXES, describe_crs, epsg_of, is_geocentric, is_geographic
 from refmaker.scanners.tiff.geokeys import GeoKeys, Key, numbers_of, read_geokeys
 from refmaker.scanners.tiff.series import Series
 from refmaker.scanners.tiff.tables import Tag
 
-__all__ = ["Affine", "Georeference", "georeference_of"]
+__all__ = ["GEO_TAGS", "Affine", "Georeference", "georeference_of"]
 
 POINT = 2
 """RasterPixelIsPoint of GTRasterTypeGeoKey: model coordinates are those of pixel centres."""
 LARGEST = 1e100
 """A coordinate of no map, in any unit."""
 GEO_TAGS = (Tag.GEO_KEY_DIRECTORY, Tag.MODEL_PIXEL_SCALE, Tag.MODEL_TIEPOINT, Tag.MODEL_TRANSFORMATION)
+BESIDE = frozenset({"mask", "reduced"})
+"""Roles of series that lie where another one does."""
 LATITUDE: Mapping[str, JSON] = {
     "standard_name": "latitude",
     "long_name": "latitude",
@@ -90,27 +92,55 @@ class Georeference:
     is_point: bool
 
 
-def georeference_of(series: Sequence[Series], notes: list[Note]) -> Georeference | None:
-    """Return the georeference of a file: that of its first image that has GeoTIFF tags."""
-    for one in series:
-        level = one.levels[0]
-        tags = level.keyframe.tags
-        if any(int(tag) in tags for tag in GEO_TAGS):
-            return _read(tags, (level.length("Y"), level.length("X")), notes)
-    return None
+def georeference_of(series: Series, every: Sequence[Series], notes: list[Note], path: str) -> Georeference | None:
+    """Return the georeference of one of a file's series: by its own tags.
+
+    A mask or a smaller copy without such tags lies where the image before it does. Other images without them lie
+    nowhere: GDAL gives each directory its own georeference.
+
+    Args:
+        series: with all its levels.
+        every: all series of the file.
+        notes: to which remarks are added.
+        path: the series' group, for these.
+    """
+    own = series
+    if not _has_tags(series) and series.role in BESIDE:
+        own = _image_before(series, every) or series
+    level = own.levels[0]
+    if not _has_tags(own):
+        return None
+    return _read(level.keyframe.tags, (level.length("Y"), level.length("X")), notes, path)
 
 
-def _read(tags: Any, shape: tuple[int, int], notes: list[Note]) -> Georeference | None:
+def _has_tags(series: Series) -> bool:
+    return any(int(tag) in series.levels[0].keyframe.tags for tag in GEO_TAGS)
+
+
+def _image_before(series: Series, every: Sequence[Series]) -> Series | None:
+    """Return the image of which the last page stands before a series, or the first one, or None without any."""
+    start = series.levels[0].keyframe.index
+    images = [one for one in every if one.role == "image"]
+    last = {one: max((n for n in _numbers(one) if n < start), default=-1) for one in images}
+    return max(images, key=lambda one: last[one], default=None)
+
+
+def _numbers(series: Series) -> list[int]:
+    level = series.levels[0]
+    return [page.index for page in (level.keyframe, *level.pages) if page is not None]
+
+
+def _read(tags: Any, shape: tuple[int, int], notes: list[Note], path: str) -> Georeference | None:
     keys = read_geokeys(tags)
     is_point = keys.get(Key.RASTER_TYPE) == POINT
     affine, points = _affine(tags, is_point=is_point), _points(tags, is_point=is_point)
-    attributes, x, y = _reference_system(keys, notes)
+    attributes, x, y = _reference_system(keys, notes, path)
     if affine is None and points.size:
         attributes["gcps"] = _geojson(points)
     if affine is None and not points.size and not attributes:
         return None
     if affine is not None and not affine.is_rectilinear:
-        notes.append(Note("", "geo", "the raster is rotated: it has a GeoTransform, but no x and y coordinates"))
+        notes.append(Note(path, "geo", "the raster is rotated: it has a GeoTransform, but no x and y coordinates"))
     return Georeference(shape, affine, attributes, x, y, is_point)
 
 
@@ -155,18 +185,20 @@ def _geojson(points: npt.NDArray[np.float64]) -> str:
 
 
 def _reference_system(
-    keys: GeoKeys, notes: list[Note]
+    keys: GeoKeys, notes: list[Note], path: str
 ) -> tuple[dict[str, JSON], Mapping[str, JSON], Mapping[str, JSON]]:
     """Return the attributes of the grid mapping, of x and of y."""
     x, y = (LONGITUDE, LATITUDE) if is_geographic(keys) else (EASTING, NORTHING)
+    if is_geocentric(keys):
+        x, y = GEOCENTRIC_AXES
     try:
         described = describe_crs(keys)
     except ImportError:
         code = epsg_of(keys)
-        notes.append(Note("", "crs", "the reference system is an EPSG code at most: pip install 'refmaker[geo]'"))
+        notes.append(Note(path, "crs", "the reference system is an EPSG code at most: pip install 'refmaker[geo]'"))
         return ({} if code is None else {"spatial_ref": f"EPSG:{code}"}), x, y
     except UnsupportedError as error:
-        notes.append(Note("", "crs", error.message))
+        notes.append(Note(path, "crs", error.message))
         return {}, x, y
     if described is None:
         return {}, x, y

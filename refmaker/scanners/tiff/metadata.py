@@ -1,14 +1,14 @@
 """Tags that describe an image, as attributes: TIFF's own, GDAL's, colour maps and no-data values."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from refmaker.model.attributes import JSON, attribute_json
 from refmaker.model.reference_set import Note
-from refmaker.scanners.tiff.gdal import read_gdal_metadata
+from refmaker.scanners.tiff.gdal import PREFIX, GdalMetadata, read_gdal_metadata
 from refmaker.scanners.tiff.series import Level, Series
 
 __all__ = ["group_attributes", "image_attributes", "nodata_of"]
@@ -29,7 +29,6 @@ TEXTS = {
 LONGEST = 1 << 20
 """Characters of an attribute; readers load attributes on every opening."""
 PALETTE, GREY = 3, 1
-FILL_VALUE = "_FillValue"
 
 
 def group_attributes(series: Series, notes: list[Note], path: str) -> Iterator[tuple[str, JSON]]:
@@ -45,7 +44,8 @@ def group_attributes(series: Series, notes: list[Note], path: str) -> Iterator[t
             notes.append(Note(path, "attribute", f"{name} has {len(value)} characters and is left out"))
         else:
             yield name, value
-    yield from read_gdal_metadata(tags).dataset.items()
+    described = read_gdal_metadata(tags)
+    yield from _noted(described.dataset, described, notes, path)
 
 
 def image_attributes(series: Series, level: Level, notes: list[Note], path: str) -> Iterator[tuple[str, JSON]]:
@@ -58,11 +58,19 @@ def image_attributes(series: Series, level: Level, notes: list[Note], path: str)
     if int(photometric) == PALETTE and isinstance(colormap, np.ndarray):
         yield "colormap", attribute_json(colormap)
     bands = level.length("S")
-    for name, value in read_gdal_metadata(page.tags).of_bands(bands).items():
-        if name == FILL_VALUE:
-            notes.append(Note(path, "attribute", "GDAL's metadata hold a _FillValue of their own, which is left out"))
-        else:
-            yield name, value
+    described = read_gdal_metadata(page.tags)
+    yield from _noted(described.of_bands(bands), described, notes, path)
+
+
+def _noted(
+    items: Mapping[str, JSON], described: GdalMetadata, notes: list[Note], path: str
+) -> Iterator[tuple[str, JSON]]:
+    """Yield items of GDAL's metadata, noting those that have another name there."""
+    for name, value in items.items():
+        if name in described.renamed:
+            own = name.removeprefix(PREFIX)
+            notes.append(Note(path, "attribute", f"{own} of GDAL's metadata would decode values: it is called {name}"))
+        yield name, value
 
 
 def nodata_of(series: Series, kind: np.dtype[Any], notes: list[Note], path: str) -> Any:

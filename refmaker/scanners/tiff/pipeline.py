@@ -16,6 +16,8 @@ from refmaker.model.array import Codec
 
 __all__ = ["FAX", "JPEG", "PICTURES", "Pipeline", "check_data_type", "pipeline_of"]
 
+YCBCR = 6
+"""The PhotometricInterpretation of luminance and chrominance."""
 LITTLE, BIG = "little", "big"
 
 
@@ -81,8 +83,13 @@ def _ccitt(segment: Segment) -> Codec:
 
 
 def _jpeg(segment: Segment) -> Codec:
-    """As tifffile does it: YCbCr becomes RGB, RGB without a JFIF marker is taken as it is, planes are grey."""
+    """As tifffile does it: YCbCr becomes RGB, RGB without a JFIF marker is taken as it is.
+
+    Separate planes are grey pictures each, as libtiff has it; libjpeg (and so tifffile) refuses to take one for RGB.
+    """
     page = segment.page
+    if page.planarconfig != 1 and int(page.photometric) == YCBCR:
+        raise UnsupportedError("JPEG of YCbCr in separate planes", code="layout")
     extra: dict[str, Any] = {"bits": int(page.bitspersample)}
     if page.jpegtables:
         extra["tables"] = base64.b64encode(page.jpegtables).decode()
@@ -90,7 +97,7 @@ def _jpeg(segment: Segment) -> Codec:
         extra["header"] = base64.b64encode(page.jpegheader).decode()
     photometric = int(page.photometric)
     if not page.extrasamples:
-        if photometric == 2 and not page.is_jfif:
+        if photometric == 2 and not page.is_jfif and page.planarconfig == 1:
             extra["colorspace"] = 2
         if photometric in {2, 6}:
             extra["outcolorspace"] = 2

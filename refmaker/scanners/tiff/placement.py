@@ -223,6 +223,13 @@ class _Stored:
     def _page(self, number: int, page: Any, file: TiffFile) -> tuple[U64, U64, U64]:
         """Return the positions, offsets and lengths of the strips or tiles that a page has."""
         offset, length = file.segments(page)
+        if length.size < min(offset.size, self._grid.number):
+            if self._row_nbytes is None:
+                raise UnsupportedError(
+                    f"page {number} lists {offset.size} strips or tiles but the lengths of {length.size}",
+                    code="segment",
+                )
+            length = self._grid.stored_nbytes(self._row_nbytes, min(offset.size, self._grid.number))
         count = min(offset.size, length.size, self._grid.number)
         if count < self._grid.number:
             self._incomplete += 1

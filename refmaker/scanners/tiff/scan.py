@@ -18,11 +18,15 @@ from refmaker.scanners.tiff.metadata import group_attributes, image_attributes, 
 from refmaker.scanners.tiff.multiscales import multiscales
 from refmaker.scanners.tiff.placement import Placement, place
 from refmaker.scanners.tiff.series import Level, Series, read_series
+from refmaker.scanners.tiff.stacks import note_differences
 from refmaker.scanners.tiff.tiff_file import TiffFile, listening
 from refmaker.scanners.tiff.tree import group_names, level_name, variable_name
 from refmaker.source.location import OpenedFile
 
 __all__ = ["scan"]
+
+ELSEWHERE = -1
+"""The length of no dimension."""
 
 
 def scan(file: OpenedFile, options: ScanOptions) -> ReferenceSet:
@@ -64,17 +68,18 @@ class _Scan:
         self.options = options
         self.states: list[DatasetReport] = []
         self.notes: list[Note] = []
-        self.georeference: Georeference | None = None
+        self.georeferences: dict[str, Georeference | None] = {}
 
     def root(self) -> VirtualGroup:
         """Return the tree of all series that are wanted."""
         every = read_series(self.files.main)
-        if self.options.geo == "auto":
-            self.georeference = georeference_of(every, self.notes)
         series = self._wanted(every)
-        names = group_names(series)
-        outer = next((self._lengths(one) for one, name in zip(series, names, strict=True) if not name), {})
-        groups = {name: self._series(one, name, outer if name else {}) for one, name in zip(series, names, strict=True)}
+        named = dict(zip(group_names(series), series, strict=True))
+        if self.options.geo == "auto":
+            whole = {one.title: one for one in every}
+            for name, one in named.items():
+                self.georeferences[one.title] = georeference_of(whole[one.title], every, self.notes, name)
+        groups = {name: self._series(one, name, self._around(one, named.get(""))) for name, one in named.items()}
         top = groups.pop("", VirtualGroup())
         return VirtualGroup(top.arrays, {**top.groups, **groups}, top.attributes)
 
@@ -100,11 +105,26 @@ class _Scan:
     def _url(self) -> str:
         return self.files.main.opened.url
 
+    def _around(self, series: Series, top: Series | None) -> dict[str, int]:
+        """Return the lengths of the dimensions that a series' group inherits from the image in the root.
+
+        A group inherits the root's map coordinates too, so where it lies elsewhere no length is the same.
+        """
+        if top is None or series is top:
+            return {}
+        lengths = self._lengths(top)
+        if self.georeferences.get(series.title) == self.georeferences.get(top.title):
+            return lengths
+        return {name: ELSEWHERE if name in {"x", "y"} else length for name, length in lengths.items()}
+
     def _lengths(self, series: Series) -> dict[str, int]:
         """Return the lengths of the dimensions of a series' first level."""
         first = series.levels[0]
-        names = coordinates_of(series, self.georeference, [], "").dimensions(first, {}, "")
+        names = self._coordinates(series, [], "").dimensions(first, {}, "")
         return dict(zip(names, first.shape, strict=True))
+
+    def _coordinates(self, series: Series, notes: list[Note], group: str) -> Coordinates:
+        return coordinates_of(series, self.georeferences.get(series.title), notes, group)
 
     def _series(self, series: Series, group: str, outer: Mapping[str, int]) -> VirtualGroup:
         """Return the group of one series, inside groups whose dimensions have the lengths ``outer``."""
@@ -116,7 +136,7 @@ class _Scan:
             if self.options.wants(path) and (placement := self._placed(series, level, path)):
                 placed.append((inside, level, placement))
         attributes = dict(group_attributes(series, self.notes, group))
-        coordinates = coordinates_of(series, self.georeference, self.notes, group)
+        coordinates = self._coordinates(series, self.notes, group)
         groups: dict[str, VirtualGroup] = {}
         arrays: dict[str, VirtualArray] = {}
         first = coordinates.dimensions(series.levels[0], outer, group)
@@ -125,6 +145,8 @@ class _Scan:
             if inside:
                 around = {**outer, **dict(zip(first, series.levels[0].shape, strict=True))}
                 names = coordinates.dimensions(level, around, str(level.number))
+            if len(self.files.files) == 1:
+                note_differences(level, self.files.main, self.notes, child_path(_joined(group, inside), name))
             metadata = self._metadata(series, level, placement, coordinates, names, _joined(group, inside))
             image = {name: VirtualArray(metadata, placement.manifest)}
             members = {**image, **dict(coordinates.arrays(level, names))}

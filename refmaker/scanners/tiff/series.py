@@ -8,7 +8,7 @@ from typing import Any, Literal
 from refmaker.errors import BrokenFileError
 from refmaker.scanners.tiff.tiff_file import TiffFile, asking, listening
 
-__all__ = ["Level", "Role", "Series", "read_series"]
+__all__ = ["Level", "Role", "Series", "page_offsets", "read_series"]
 
 Role = Literal["image", "mask", "reduced", "label", "page"]
 """What a series is for: an image; a transparency mask; a smaller copy of another image that fits no pyramid; a picture
@@ -142,21 +142,22 @@ def _first_pages(level: Any) -> tuple[Any, ...]:
     return tuple(level._pages)  # the public way reads all of them
 
 
+def page_offsets(level: Level, chain: Sequence[int]) -> list[int]:
+    """Return where the directories of a level's pages are; of a contiguous one, tifffile holds the first page alone."""
+    held = [page.offset for page in level.pages if page is not None]
+    size = math.prod(level.keyframe.shape)
+    count = math.prod(level.shape) // size if size else 1
+    if level.data_offset is None or len(held) != 1 or count < 2 or held[0] not in chain:
+        return held
+    first = chain.index(held[0])
+    return list(chain[first : first + count])
+
+
 def _left_over(file: TiffFile, found: Sequence[Series]) -> Iterator[Series]:
     """Yield the pages of the chain that no level consists of, each as a series of its own."""
     pages = file.tifffile.pages
     offsets = file.directories.chain
-    position = {offset: number for number, offset in enumerate(offsets)}
-    used: set[int] = set()
-    for series in found:
-        for level in series.levels:
-            held = [page.offset for page in level.pages if page is not None]
-            used.update(held)
-            if level.data_offset is not None and len(held) == 1 and held[0] in position:
-                size = math.prod(level.keyframe.shape)
-                count = math.prod(level.shape) // size if size else 1
-                first = position[held[0]]
-                used.update(offsets[first : first + count])
+    used = {offset for series in found for level in series.levels for offset in page_offsets(level, offsets)}
     for number, offset in enumerate(offsets):
         if offset not in used and number < len(pages):
             page = _checked(pages.get(number), file.opened.url)

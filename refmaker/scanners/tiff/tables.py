@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FIELD_TYPES", "LAYOUTS", "Layout", "Tag"]
+__all__ = ["FIELD_TYPES", "ITEM_SIZES", "LAYOUTS", "Layout", "Tag"]
 
 
 class Tag(IntEnum):

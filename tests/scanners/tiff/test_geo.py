@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from refmaker.errors import RefmakerError
 from refmaker.model.attributes import JSON
@@ -243,6 +244,88 @@ def test_without_pyproj_the_epsg_code_is_kept(tmp_path: Path, monkeypatch: pytes
     assert mapping(result)["spatial_ref"] == "EPSG:32633"
     assert "x" in result.root.arrays
     assert any("refmaker[geo]" in note.sentence for note in result.report.notes)
+
+
+SCALE, TIE, NODATA = 33550, 33922, 42113
+
+
+def geo_tags(x: float, y: float, *more: Any) -> list[Any]:
+    """Return the tags of pixels 10 wide whose first corner is there."""
+    return [(SCALE, "d", 3, (10.0, 10.0, 0.0), True), (TIE, "d", 6, (0.0, 0.0, 0.0, x, y, 0.0), True), *more]
+
+
+def test_each_image_lies_where_its_own_tags_say(tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    with tifffile.TiffWriter(path) as file:
+        for x, shape in ((0, (8, 9)), (1000, (5, 9)), (None, (4, 7))):
+            tags = [] if x is None else geo_tags(x, 50)
+            file.write(pattern(shape), extratags=tags, metadata=None, compression="zlib")
+    result = scanned(path)
+    for number in (0, 1):
+        with rasterio.open(f"GTIFF_DIR:{number + 1}:{path}") as file:
+            assert transform_of(mapping(result, f"series_{number}")) == file.transform.to_gdal()
+    x, y = (values_of(array_at(result, f"series_1/{name}"), result) for name in "xy")
+    assert (x[:2].tolist(), y[:2].tolist()) == ([1005, 1015], [45, 35])
+    assert set(result.root.groups["series_2"].arrays) == {"data"}
+
+
+def test_an_image_beside_that_lies_elsewhere_inherits_no_coordinates(tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(pattern((8, 9)), extratags=geo_tags(0, 50), metadata=None)
+        file.write(pattern((8, 9), "u2"), extratags=geo_tags(900, 50), metadata=None, subfiletype=1)
+    result = scanned(path)
+    assert values_of(array_at(result, "reduced/x_reduced"), result)[0] == 905
+    assert values_of(array_at(result, "x"), result)[0] == 5
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_pages_of_a_stack_that_differ_are_noted(compression: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    with tifffile.TiffWriter(path) as file:
+        for page in range(3):
+            tags = geo_tags(1000 * page, 50, (NODATA, 2, None, "7" if page < 2 else "8", True))
+            file.write(pattern((8, 9)), extratags=tags, metadata=None, compression=compression, contiguous=False)
+    result = scanned(path)
+    told = [note.sentence for note in result.report.notes if note.code == "stack"]
+    assert array_at(result, "data").metadata.shape == (3, 8, 9)
+    assert told == [
+        "2 of its 3 pages have another georeference than the first one, which is used",
+        "1 of its 3 pages have another no-data value than the first one, which is used",
+    ]
+
+
+def test_items_that_would_decode_values_have_another_name(tmp_path: Path) -> None:
+    names = ["units", "scale_factor", "add_offset", "dtype", "calendar", "coordinates", "grid_mapping", "bounds"]
+    items = "".join(f'<Item name="{name}" sample="0">days since 1990</Item>' for name in [*names, "colour"])
+    whole = '<Item name="coordinates">x y</Item><Item name="unit" sample="0" role="unittype">K</Item>'
+    path = tmp_path / "it.tif"
+    tag = (42112, 2, None, f"<GDALMetadata>{items}{whole}</GDALMetadata>", True)
+    tifffile.imwrite(path, pattern((8, 9)), extratags=[tag], metadata=None)
+    result = scanned(path)
+    attributes = array_at(result, "data").metadata.attributes
+    wanted = {f"gdal_{name}": "days since 1990" for name in names} | {"colour": "days since 1990", "units": "K"}
+    assert attributes == wanted
+    assert (result.root.attributes.get("gdal_coordinates"), "coordinates" in result.root.attributes) == ("x y", False)
+    assert sum(note.code == "attribute" for note in result.report.notes) == len(names) + 1
+
+
+def test_geocentric_coordinates_are_no_longitudes(tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    write(path, pattern((8, 9)), crs="EPSG:4978", transform=NORTH_UP)
+    result = scanned(path)
+    x, y = (array_at(result, name).metadata.attributes for name in "xy")
+    assert (x["axis"], y["axis"]) == ("X", "Y")
+    assert not {"units", "standard_name"} & (set(x) | set(y))
+    assert pyproj.CRS.from_wkt(mapping(result)["crs_wkt"]).is_geocentric
+
+
+def test_planes_compressed_as_jpeg_are_gdals(tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    write(path, pattern((3, 40, 30)), compress="jpeg", interleave="band", photometric="RGB")
+    result = scanned(path)
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(values_of(array_at(result, "data"), result), file.read())
 
 
 def geotiffs() -> list[str]:

@@ -110,6 +110,24 @@ def test_a_file_packed_by_hand_is_read(big: bool, order: str, tmp_path: Path) ->
     assert values_of(result.root.arrays["data"], result).ravel().tolist() == list(range(12))
 
 
+def without_lengths(*more: Entry) -> list[Entry]:
+    return [entry for entry in grey(4, 4, Entry(278, 3, [1]), *more) if entry.tag != 279]
+
+
+@pytest.mark.parametrize("offsets", [[8, 12, 16, 20], [20, 8, 16, 12]], ids=["in order", "apart"])
+def test_plain_strips_need_no_lengths(offsets: list[int], tmp_path: Path) -> None:
+    path = written(pack(without_lengths(Entry(273, 4, offsets)), data=bytes(range(16))), tmp_path)
+    result = scanned(path)
+    wanted = [n - 8 + i for n in offsets for i in range(4)]
+    assert values_of(result.root.arrays["data"], result).ravel().tolist() == wanted
+
+
+def test_compressed_strips_without_lengths_are_left_out(tmp_path: Path) -> None:
+    page = without_lengths(Entry(273, 4, [8, 12, 16, 20]), Entry(259, 3, [8]))
+    result = scanned(written(pack(page, data=bytes(range(16))), tmp_path), on_unsupported="skip")
+    assert "lengths" in result.report.skipped[0].reason
+
+
 def test_an_image_of_astronomic_size_is_no_allocation(tmp_path: Path) -> None:
     size = [Entry(256, 4, [1 << 31]), Entry(257, 4, [1 << 31]), Entry(259, 3, [8]), Entry(278, 4, [1])]
     path = written(pack(grey(4, 3, *size)), tmp_path)
