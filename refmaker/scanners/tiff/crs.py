@@ -119,8 +119,7 @@ def _crs(pyproj: Any, keys: GeoKeys) -> Any:
     if (code := epsg_of(keys)) is not None:
         return _with_height(pyproj, pyproj.CRS.from_epsg(code), keys)
     if is_geocentric(keys):
-        geodetic = _geodetic(pyproj, keys)
-        return pyproj.GeocentricCRS(name=geodetic.name, datum=geodetic.datum)
+        return _geocentric(pyproj, _geodetic(pyproj, keys))
     if is_geographic(keys):
         return _geodetic(pyproj, keys)
     return _projected(pyproj, keys) if keys.get(Key.PROJECTED_CRS) == USER_DEFINED else None
@@ -166,6 +165,13 @@ def _geodetic(pyproj: Any, keys: GeoKeys) -> Any:
     greenwich = pyproj.PrimeMeridian.from_epsg(8901)
     prime = own.CustomPrimeMeridian(longitude=meridian, name="unknown") if meridian else greenwich
     return pyproj.GeographicCRS(name, own.CustomDatum(name="unknown", ellipsoid=ellipsoid, prime_meridian=prime))
+
+
+def _geocentric(pyproj: Any, geodetic: Any) -> Any:
+    """Return the geocentric system of a geodetic one's datum."""
+    axes = pyproj.CRS.from_epsg(4978).to_json_dict()["coordinate_system"]
+    spelled = {name: value for name, value in geodetic.to_json_dict().items() if name != "id"}
+    return pyproj.CRS.from_json_dict({**spelled, "type": "GeodeticCRS", "coordinate_system": axes})
 
 
 def _unknown(keys: GeoKeys) -> Any:
