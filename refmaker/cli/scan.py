@@ -193,7 +193,8 @@ def _told(failure: Failure, job: Job, *, hint: bool) -> Failure:
     if failure.kind in {"system", "internal"}:
         return replace(failure, message=f"{job.file}: {failure.message}")
     if hint and failure.code and failure.path:
-        return replace(failure, message=f"{failure.message} (--on-unsupported skip leaves it out and reports it)")
+        reason = failure.message.removesuffix("; on_unsupported='skip' leaves it out")  # that is how Python says it
+        return replace(failure, message=f"{reason}; --on-unsupported skip leaves it out and reports it")
     return failure
 
 

@@ -31,6 +31,7 @@ MEND_BY_INLINING_BELOW = 64 << 10
 """Bytes below which values that would need one of our codecs are stored decoded: every reader reads those."""
 INLINE_FILL_BELOW = 64 << 10
 """Bytes below which an array that was never written is stored as its fill value."""
+WAY_OUT = "on_unsupported='skip' leaves it out"
 MOST_REPEATED = 100_000
 """Nodes by which further links to groups met before may multiply a file; a hostile one could grow without end."""
 
@@ -93,7 +94,7 @@ class _Scan:
     def left_out(self, path: str, code: str, reason: str) -> None:
         """Record that an object is skipped, or raise, as the options say."""
         if self.options.on_unsupported == "raise":
-            message, location = reason, self.files.main.opened.url
+            message, location = f"{reason}; {WAY_OUT}", self.files.main.opened.url
             if code == "broken":
                 raise BrokenFileError(message, location=location, path=path)
             raise UnsupportedError(message, code=code, location=location, path=path)
