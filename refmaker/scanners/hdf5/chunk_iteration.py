@@ -38,17 +38,21 @@ def iterate_chunks(dataset: h5d.DatasetID, chunk_shape: tuple[int, ...], grid_sh
     finally:
         if collecting:
             gc.enable()
-    count = len(rows)
-    corner = np.array([row.chunk_offset for row in rows], np.uint64).reshape(count, len(chunk_shape))
-    index = corner // np.array(chunk_shape, np.uint64)
-    if (index >= np.array(grid_shape, np.uint64)).any():
-        raise BrokenFileError("a chunk lies outside the dataset's grid")
-    position = np.zeros(count, np.uint64)
-    for axis, n in enumerate(grid_shape):
-        position = position * np.uint64(n) + index[:, axis]
+    if not rows:
+        none = np.empty(0, np.uint64)
+        return ChunkIndex(none, none, none, np.empty(0, np.uint32))
+    corners, masks, offsets, lengths = zip(*rows, strict=True)
+    positions = []
+    for corner in corners:
+        position = 0
+        for start, chunk, n in zip(corner, chunk_shape, grid_shape, strict=True):
+            if start // chunk >= n:
+                raise BrokenFileError("a chunk lies outside the dataset's grid")
+            position = position * n + start // chunk
+        positions.append(position)
     return ChunkIndex(
-        position,
-        np.fromiter((row.byte_offset for row in rows), np.uint64, count),
-        np.fromiter((row.size for row in rows), np.uint64, count),
-        np.fromiter((row.filter_mask for row in rows), np.uint32, count),
+        np.array(positions, np.uint64),
+        np.array(offsets, np.uint64),
+        np.array(lengths, np.uint64),
+        np.array(masks, np.uint32),
     )

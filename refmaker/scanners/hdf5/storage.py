@@ -164,13 +164,14 @@ def _chunked(dataset: Dataset) -> Stored:
     check_inside(dataset, index.offset, index.length)
     if not index.position.size:
         return Stored(chunk_shape, ChunkManifest.empty(full_grid), _codecs_if_known(dataset, chunk_nbytes), notes=notes)
-    mask = np.where(unfiltered, np.uint32(0xFFFF_FFFF), index.filter_mask)
+    mask = np.where(unfiltered, np.uint32(0xFFFF_FFFF), index.filter_mask) if unfiltered.any() else index.filter_mask
     steps = filter_steps(dataset.properties, dataset.element.dtype, chunk_nbytes)
     pipeline = pipeline_for(steps, mask, index.length, chunk_nbytes)
-    odd = np.delete(index.length, pipeline.unreadable)
-    odd = odd[odd != chunk_nbytes]
-    if not pipeline.codecs and odd.size:
-        raise BrokenFileError(f"a chunk of {int(odd[0])} bytes where unfiltered chunks have {chunk_nbytes}")
+    if not pipeline.codecs:
+        length = np.delete(index.length, pipeline.unreadable)
+        odd = length[length != chunk_nbytes]
+        if odd.size:
+            raise BrokenFileError(f"a chunk of {int(odd[0])} bytes where unfiltered chunks have {chunk_nbytes}")
     if not pipeline.unreadable.size:
         manifest = ChunkManifest.from_positions(
             full_grid,
