@@ -18,6 +18,8 @@ from refmaker.scanners.tiff.series import Level, Series
 __all__ = ["Coordinates", "coordinates_of"]
 
 GRID_MAPPING = "spatial_ref"
+RASTER_KINDS = frozenset({"generic", "geotiff", "page", "shaped", "uniform"})
+"""tifffile's kinds of series that may be maps (``geotiff`` since 2026.11, before that ``uniform`` or ``generic``)."""
 MOST_ELEMENTS = 1 << 22
 """Elements of a coordinate beyond which it is left out: no raster is that wide, but a broken file may say so."""
 
@@ -125,7 +127,7 @@ def _inlined(values: npt.NDArray[Any], dimension: str | None, attributes: Mappin
 def coordinates_of(series: Series, georeference: Georeference | None, notes: list[Note], path: str) -> Coordinates:
     """Return what the axes of a series mean."""
     first = series.levels[0]
-    is_raster = series.kind in {"generic", "uniform", "shaped", "page"}
+    is_raster = series.kind in RASTER_KINDS
     if georeference is not None and is_raster:
         return Coordinates(first, georeference, bands=True)
     tags = first.keyframe.tags
