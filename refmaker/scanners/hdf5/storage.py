@@ -17,6 +17,7 @@ from h5py import h5d, h5p
 from refmaker.errors import BrokenFileError, RefmakerError, TruncatedFileError, UnsupportedError
 from refmaker.model.array import Codec, grid_of
 from refmaker.model.chunks import INLINE, ChunkManifest
+from refmaker.model.contiguous import cut
 from refmaker.model.reference_set import DatasetState
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex
 from refmaker.scanners.hdf5.chunk_iteration import iterate_chunks
@@ -26,7 +27,6 @@ from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.filter_masks import pipeline_for
 from refmaker.scanners.hdf5.filters import filter_steps
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File
-from refmaker.scanners.netcdf3.chunking import cut
 
 __all__ = ["Dataset", "Stored", "stored"]
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from refmaker.errors import OptionError, UnsupportedError
 from refmaker.model.array import ArrayMetadata, VirtualArray
 from refmaker.model.attributes import JSON, attribute_json, text_of
+from refmaker.model.contiguous import Cut, cut
 from refmaker.model.group import VirtualGroup
 from refmaker.model.keys import usable_name
 from refmaker.model.reference_set import DatasetReport, DatasetState, Note, ReferenceSet, ScanReport
 from refmaker.scanners.cf_masking import wrong_mask
-from refmaker.scanners.netcdf3.chunking import Cut, cut
 from refmaker.scanners.netcdf3.header import Attribute, Header, Variable, read_header
 from refmaker.scanners.netcdf3.layout import Extent, check_place, extents
 from refmaker.scanners.registry import ScanOptions, source_file

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from refmaker.errors import BrokenFileError, TruncatedFileError, UnsupportedError
 from refmaker.model.array import Codec, grid_of
 from refmaker.model.chunks import ChunkManifest
-from refmaker.scanners.netcdf3.chunking import Cut, cut
+from refmaker.model.contiguous import Cut, cut
 from refmaker.scanners.tiff.companions import Companions
 from refmaker.scanners.tiff.pipeline import FAX, JPEG, PICTURES, Pipeline, check_data_type, pipeline_of
 from refmaker.scanners.tiff.series import Level

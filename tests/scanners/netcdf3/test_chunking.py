@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refmaker.scanners.netcdf3.chunking import CHUNK_BYTES, contiguous, cut
+from refmaker.model.contiguous import CHUNK_BYTES, contiguous, cut
 from tests.scanners.netcdf3.packing import Var, pack
 from tests.scanners.netcdf3.reading import scanned, values_of
 
