@@ -153,22 +153,23 @@ class ChunkManifest:
         size = math.prod(grid)
         if size == position.size == 1 and isinstance(location_id, int) and position[0] == 0 and location_id < INLINE:
             return cls.single(grid, location_id=location_id, offset=int(offset[0]), length=int(length[0]))
-        ids = np.broadcast_to(np.asarray(location_id, np.uint32), position.shape)
-        if position.size and not (position[1:] > position[:-1]).all():
+        if position.size > 1 and not (position[1:] > position[:-1]).all():
             order = np.argsort(position, kind="stable")
-            position, ids, offset, length = position[order], ids[order], offset[order], length[order]
+            position, offset, length = position[order], offset[order], length[order]
+            location_id = location_id if isinstance(location_id, int) else location_id[order]
             if not (position[1:] > position[:-1]).all():
                 raise OptionError("two chunks have the same position")
         length = narrow(length)
         offset = offset.astype(np.uint64, copy=False)
-        if position.size * 3 < size * 2:  # a sparse row takes 8 bytes more than a dense one
-            return cls(grid, np.ascontiguousarray(ids), offset, length, position.astype(np.uint64, copy=False), inline)
         if position.size and int(position[-1]) >= size:
             raise OptionError(f"position {int(position[-1])} lies outside the grid {grid}")
+        if position.size == size and isinstance(location_id, int):
+            return cls(grid, constant(location_id, grid), offset, length, inline=inline)
+        ids = np.ascontiguousarray(np.broadcast_to(np.asarray(location_id, np.uint32), position.shape))
+        if position.size * 3 < size * 2:  # a sparse row takes 8 bytes more than a dense one
+            return cls(grid, ids, offset, length, position.astype(np.uint64, copy=False), inline)
         if position.size == size:
-            same = isinstance(location_id, int)
-            column = constant(int(location_id), grid) if same else np.ascontiguousarray(ids)
-            return cls(grid, column, offset, length, inline=inline)
+            return cls(grid, ids, offset, length, inline=inline)
         full = np.full(size, MISSING, np.uint32), np.zeros(size, np.uint64), np.zeros(size, length.dtype)
         full[0][position], full[1][position], full[2][position] = ids, offset, length
         return cls(grid, *full, inline=inline)
@@ -257,6 +258,18 @@ class ChunkManifest:
         else:
             found = np.unique(self.location_id).astype(np.uint32)
         return found[found < INLINE]
+
+    def few(self) -> list[tuple[int, int, int, int]]:
+        """Return (position, location id, offset, length) of the present chunks, for manifests of a few rows."""
+        count = len(self.location_id)
+        position = range(count) if self.position is None else self.position.tolist()
+        columns = [
+            [column.start] * count
+            if isinstance(column, AffineColumn) and not any(column.strides)
+            else rows(column, 0, count).tolist()
+            for column in (self.location_id, self.offset, self.length)
+        ]
+        return [row for row in zip(position, *columns, strict=True) if row[1] != MISSING]
 
     # -- making others -------------------------------------------------------------------------------------------
     def whole(self) -> "ChunkManifest":

@@ -117,30 +117,30 @@ class _ChunkText:
 
     def lines(self, urls: Sequence[bytes], column: npt.NDArray[np.bytes_]) -> Iterator[bytes]:
         """Yield the lines, each with the comma before it."""
+        prefix = dumps(self.start)[:-1].encode()
+        if len(self.manifest.location_id) <= FEW_LINES and not self.manifest.inline:
+            yield b"".join(self._few(urls, prefix))
+            return
         ids = self.manifest.known_location_ids()
         url = urls[int(ids[0])] if ids.size == 1 else None
-        prefix = dumps(self.start)[:-1].encode()
         width = len(prefix) + LINE_OVERHEAD + (column.dtype.itemsize if url is None else len(url))
         for block in self.manifest.blocks(max(BLOCK_BYTES // width, 1)):
             special = (block.location_id == INLINE) | (block.length == 0)
             if not special.all():
                 ranges = _rows(block, ~special) if special.any() else block
-                if ranges.position.size <= FEW_LINES:
-                    yield b"".join(self._few(ranges, urls, prefix))
-                else:
-                    where: Part = column[ranges.location_id] if url is None else url
-                    columns: list[Part] = [ranges.offset, b",", ranges.length, b"]"]
-                    yield lines_text([b",\n", prefix, *self._index(ranges.position), b'":["', where, b'",', *columns])
+                where: Part = column[ranges.location_id] if url is None else url
+                columns: list[Part] = [ranges.offset, b",", ranges.length, b"]"]
+                yield lines_text([b",\n", prefix, *self._index(ranges.position), b'":["', where, b'",', *columns])
             if special.any():
                 yield b"".join(self._inlined(_rows(block, special)))
 
-    def _few(self, block: ChunkBlock, urls: Sequence[bytes], prefix: bytes) -> Iterator[bytes]:
+    def _few(self, urls: Sequence[bytes], prefix: bytes) -> Iterator[bytes]:
         """Yield the lines of a few chunks: so many are spelled before numpy has begun."""
-        rows = zip(*(c.tolist() for c in (block.position, block.location_id, block.offset, block.length)), strict=True)
-        for position, location_id, offset, length in rows:
-            grid = self.manifest.grid_shape
+        grid = self.manifest.grid_shape
+        for position, location_id, offset, length in self.manifest.few():
             leaf = chunk_key(chunk_index(position, grid), self.separator) if grid else self.scalar
-            yield b'%s%s%s":["%s",%d,%d]' % (b",\n", prefix, leaf.encode(), urls[location_id], offset, length)
+            key = b",\n%s%s" % (prefix, leaf.encode())
+            yield b'%s":["%s",%d,%d]' % (key, urls[location_id], offset, length) if length else key + b'":"base64:"'
 
     def _index(self, position: npt.NDArray[np.uint64]) -> list[Part]:
         """Return the parts of chunk keys such as ``3.0.12``."""

@@ -53,9 +53,8 @@ def publish(url: str, storage_options: Mapping[str, Any] | None = None) -> Itera
 
 
 def _rename(temporary: Path, final: Path) -> None:
-    """Give a finished file its name, durably (the directory is flushed too)."""
+    """Give a finished file its name; after a power cut the name may be the older file's, but always a whole one's."""
     temporary.replace(final)
-    sync_directory(final.parent)
 
 
 def sync_directory(path: Path) -> None:

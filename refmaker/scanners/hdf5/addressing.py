@@ -55,6 +55,10 @@ class Addressing:
             raise self.truncated(f"{length} bytes", address)
         return offset
 
+    def up_to(self, address: int, length: int) -> int:
+        """Return how many of ``length`` bytes at ``address`` there are before the end of the file."""
+        return max(min(length, self.end_of_file - self.base_address - address), 0)
+
     def wish(self, address: int, length: int) -> Wish:
         """Return the wish for the one structure of ``length`` bytes at ``address``.
 

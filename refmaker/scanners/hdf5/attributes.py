@@ -4,19 +4,27 @@ Hidden are only the bookkeeping attributes of the HDF5 Dimension Scale Specifica
 they have the form these give them; a user's own ``NAME`` or ``CLASS`` stays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
 from h5py import h5a, h5g, h5r, h5s, h5t
 from h5py._objects import ObjectID
 
-from refmaker.errors import UnsupportedError
+from refmaker.errors import RefmakerError, UnsupportedError
 from refmaker.model.attributes import JSON, attribute_json, text_of
 
-__all__ = ["H5PY_ERRORS", "ObjectAttributes", "object_address", "read_attributes", "reference_path"]
+__all__ = [
+    "H5PY_ERRORS",
+    "Attribute",
+    "LibraryAttribute",
+    "ObjectAttributes",
+    "object_address",
+    "read_attributes",
+    "reference_path",
+]
 
 
 H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError)
@@ -54,29 +62,42 @@ def object_address(object_id: ObjectID) -> int:
     return int(low) | int(high) << 32
 
 
-def _is_integer(attribute: h5a.AttrID) -> bool:
-    return bool(attribute.get_type().get_class() == h5t.INTEGER)
+class Attribute(Protocol):
+    """One attribute, whoever reads it."""
+
+    name: bytes
+
+    @property
+    def type(self) -> h5t.TypeID:
+        """Its datatype, as it looks in memory."""
+
+    def value(self) -> Any:
+        """Return its value as numpy has it; ``h5py.Empty`` for a null dataspace."""
 
 
-def _is_string(attribute: h5a.AttrID) -> bool:
-    return bool(attribute.get_type().get_class() == h5t.STRING)
+def _is_integer(attribute: Attribute) -> bool:
+    return bool(attribute.type.get_class() == h5t.INTEGER)
 
 
-def _is_dimension_list(attribute: h5a.AttrID) -> bool:
-    kind = attribute.get_type()
+def _is_string(attribute: Attribute) -> bool:
+    return bool(attribute.type.get_class() == h5t.STRING)
+
+
+def _is_dimension_list(attribute: Attribute) -> bool:
+    kind = attribute.type
     return bool(kind.get_class() == h5t.VLEN and kind.get_super().get_class() == h5t.REFERENCE)
 
 
-def _is_compound(attribute: h5a.AttrID) -> bool:
-    return bool(attribute.get_type().get_class() == h5t.COMPOUND)
+def _is_compound(attribute: Attribute) -> bool:
+    return bool(attribute.type.get_class() == h5t.COMPOUND)
 
 
-def _says_dimension_scale(attribute: h5a.AttrID) -> bool:
-    value = np.asarray(_read(attribute)) if _is_string(attribute) else np.empty(0)
+def _says_dimension_scale(attribute: Attribute) -> bool:
+    value = np.asarray(attribute.value()) if _is_string(attribute) else np.empty(0)
     return value.size == 1 and text_of(value.astype(bytes).item()) == "DIMENSION_SCALE"
 
 
-_BOOKKEEPING: dict[bytes, Callable[[h5a.AttrID], bool]] = {
+_BOOKKEEPING: dict[bytes, Callable[[Attribute], bool]] = {
     b"CLASS": _says_dimension_scale,
     b"DIMENSION_LIST": _is_dimension_list,
     b"REFERENCE_LIST": _is_compound,
@@ -86,9 +107,6 @@ _BOOKKEEPING: dict[bytes, Callable[[h5a.AttrID], bool]] = {
     b"_nc3_strict": _is_integer,
 }
 """Name -> whether an attribute of that name has the bookkeeping form. ``NAME`` is hidden beside a hidden CLASS."""
-
-READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError)
-"""What h5py raises on bad bytes."""
 
 _MEMORY_TYPES: dict[bytes, tuple[np.dtype[Any], h5t.TypeID]] = {}
 _CACHE_SIZE = 512
@@ -108,7 +126,7 @@ def _memory_type(type_id: h5t.TypeID) -> tuple[np.dtype[Any], h5t.TypeID]:
 
 
 def _read(attribute: h5a.AttrID) -> Any:
-    """Return an attribute's value: an array, or ``h5py.Empty`` for a null dataspace."""
+    """Return an open attribute's value: an array, or ``h5py.Empty`` for a null dataspace."""
     space = attribute.get_space()
     dtype, memory = _memory_type(attribute.get_type())
     if space.get_simple_extent_type() == h5s.NULL:
@@ -125,36 +143,54 @@ def _read(attribute: h5a.AttrID) -> Any:
     return value
 
 
-def read_attributes(object_id: ObjectID, file_id: ObjectID, *, is_file_root: bool = False) -> ObjectAttributes:
-    """Return the attributes of an open object; one that cannot be read or expressed is listed in ``dropped``."""
+class LibraryAttribute:
+    """An attribute as h5py reads it, opened on first use."""
+
+    def __init__(self, open_object: Callable[[], ObjectID], name: bytes) -> None:
+        self.name = name
+        self._open_object = open_object
+        self._opened: h5a.AttrID | None = None
+
+    def _id(self) -> h5a.AttrID:
+        if self._opened is None:
+            self._opened = h5a.open(self._open_object(), self.name)
+        return self._opened
+
+    @property
+    def type(self) -> h5t.TypeID:
+        """Its datatype."""
+        return self._id().get_type()
+
+    def value(self) -> Any:
+        """Return its value."""
+        return _read(self._id())
+
+
+def read_attributes(attributes: Sequence[Attribute], file_id: ObjectID, *, is_file_root: bool) -> ObjectAttributes:
+    """Return what an object's attributes say; one that cannot be read or expressed is listed in ``dropped``."""
     found = ObjectAttributes()
     name_attribute = None
-    names: list[bytes] = []
-    try:
-        h5a.iterate(object_id, names.append)  # by index, each attribute of many would be a search
-    except H5PY_ERRORS as error:
-        found.dropped.append(("(others)", f"h5py cannot list them: {error}"))
-    for raw_name in names:
+    for attribute in attributes:
+        raw_name = attribute.name
         name = text_of(raw_name)
-        if raw_name != name.encode() and name.encode() in names:
+        if raw_name != name.encode() and any(name.encode() == other.name for other in attributes):
             found.dropped.append((name, f"{raw_name!r} reads like another attribute's name"))
             continue
         try:
-            attribute = h5a.open(object_id, raw_name)
             if raw_name == b"NAME":
                 name_attribute = attribute
             is_bookkeeping = _BOOKKEEPING.get(raw_name)
             if is_bookkeeping is not None and is_bookkeeping(attribute):
                 if raw_name == b"_NCProperties" and not is_file_root:
-                    found.shown[name] = _json(_read(attribute), file_id)
+                    found.shown[name] = _json(attribute.value(), file_id)
                 else:
-                    found.hidden[name] = None if raw_name == b"REFERENCE_LIST" else _read(attribute)
+                    found.hidden[name] = None if raw_name == b"REFERENCE_LIST" else attribute.value()
                 continue
-            value = _read(attribute)
+            value = attribute.value()
             if raw_name == b"_FillValue":
                 found.raw_fill_value = value
             found.shown[name] = _json(value, file_id)
-        except UnsupportedError as error:
+        except RefmakerError as error:
             found.dropped.append((name, error.message))
         except H5PY_ERRORS as error:
             found.dropped.append((name, f"h5py cannot read it: {error}"))

@@ -127,6 +127,8 @@ class Dimensions:
         return attached
 
     def _scale_of(self, reference: Any) -> _Dimension | None:
+        if isinstance(reference, int):  # an address, where the list was read by us
+            return self._scales.get(reference)
         if not reference:
             return None
         try:

@@ -41,8 +41,8 @@ def _extents(dataset: Dataset) -> list[_Extent]:
     """
     extents = []
     start, total = 0, dataset.stored_nbytes
-    for i in range(dataset.properties.get_external_count()):
-        name, offset, size = dataset.properties.get_external(i)
+    for i in range(dataset.node.properties.get_external_count()):
+        name, offset, size = dataset.node.properties.get_external(i)
         unlimited = size in {h5f.UNLIMITED, h5py.h5s.UNLIMITED} or size < 0
         length = total - start if unlimited else min(size, total - start)
         if length <= 0:

@@ -7,27 +7,30 @@ property, ``_FillValue``), so a fill value is written only where both readings a
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5p
 
 from refmaker.errors import UnsupportedError
 from refmaker.scanners.hdf5.attributes import ObjectAttributes
-from refmaker.scanners.hdf5.element_types import ElementType
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS
+from refmaker.scanners.hdf5.storage import Dataset
 
 __all__ = ["choose_fill_value", "native_fill"]
 
 
-def native_fill(properties: h5p.PropDCID, element: ElementType) -> Any:
-    """Return the fill value of the creation properties as a scalar; zero where none is defined.
+def native_fill(dataset: Dataset) -> Any:
+    """Return the fill value that the dataset was made with as a scalar; zero where none is defined.
 
     Raises:
         UnsupportedError: one is defined that no scalar of the array's type expresses.
     """
+    element, header = dataset.element, dataset.header
     value = np.zeros((), element.dtype)
-    if properties.fill_value_defined() != h5d.FILL_VALUE_USER_DEFINED:
+    if not header.has_fill:
         return value[()]
+    as_it_lies = element.decode is None and not element.fixups and not element.inner_shape
+    if header.fill is not None and as_it_lies and len(header.fill) == element.stored_nbytes:
+        return np.frombuffer(header.fill, element.dtype, 1)[0]
     try:  # h5py refuses array datatypes, whose fill value is a block
-        properties.get_fill_value(value)
+        dataset.node.properties.get_fill_value(value)
     except H5PY_ERRORS as error:
         raise UnsupportedError(
             f"the fill value of chunks never written cannot be read: {error}", code="fill-value"
@@ -55,7 +58,7 @@ def _usable_attribute(value: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def choose_fill_value(
-    properties: h5p.PropDCID, element: ElementType, attributes: ObjectAttributes, *, chunks_absent: bool
+    dataset: Dataset, attributes: ObjectAttributes, *, chunks_absent: bool
 ) -> tuple[Any, list[tuple[str, str]]]:
     """Return (fill value or None, notes as (code, sentence)).
 
@@ -63,10 +66,10 @@ def choose_fill_value(
         UnsupportedError: absent chunks read one value, ``_FillValue`` masks another, and Zarr v2 can say only one.
     """
     notes: list[tuple[str, str]] = []
-    dtype = element.dtype
+    dtype = dataset.element.dtype
     if dtype.kind == "O":
         return None, notes
-    native = native_fill(properties, element) if chunks_absent else None
+    native = native_fill(dataset) if chunks_absent else None
     zero = np.zeros((), dtype)[()]
     native_matters = native is not None and not _same(native, zero, dtype)
     marked = None

@@ -6,14 +6,15 @@ unsupported, never guessed. Order and repetition are kept: files with deflate tw
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from h5py import h5p
 
 from refmaker.codecs import CODECS, get_codec
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec
+from refmaker.scanners.hdf5.messages import Filter
 
 __all__ = ["FilterStep", "filter_steps"]
 
@@ -36,7 +37,7 @@ class FilterStep:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A filter as the dataset's creation properties describe it."""
+    """A filter of a dataset's pipeline, and what it is applied to."""
 
     id: int
     name: str
@@ -149,18 +150,17 @@ def _output_nbytes(message: _Message, codecs: Sequence[Codec]) -> int | None:
     return message.nbytes if codecs[0].id in {"shuffle", "refmaker_hdf5_shuffle"} else None
 
 
-def filter_steps(properties: h5p.PropDCID, dtype: np.dtype[Any], chunk_nbytes: int) -> list[FilterStep]:
-    """Return a dataset's filters in encoding order.
+@lru_cache(1024)
+def filter_steps(filters: tuple[Filter, ...], dtype: np.dtype[Any], chunk_nbytes: int) -> tuple[FilterStep, ...]:
+    """Return a dataset's filters in encoding order; cached, since files repeat few pipelines.
 
     Raises:
         UnsupportedError: one of them has no decoder here (code ``"filter"``).
     """
     steps: list[FilterStep] = []
     nbytes: int | None = chunk_nbytes
-    for i in range(properties.get_nfilters()):
-        number, _, values, raw_name = properties.get_filter(i)
-        name = raw_name.decode("latin-1") if isinstance(raw_name, bytes) else str(raw_name)
-        message = _Message(number, name, tuple(values), dtype, nbytes)
+    for number, name, values in filters:
+        message = _Message(number, name, values, dtype, nbytes)
         convert = FILTERS.get(number)
         if convert is None:
             raise UnsupportedError(f"HDF5 filter {number} ({name or 'unnamed'}) has no decoder here", code="filter")
@@ -168,4 +168,4 @@ def filter_steps(properties: h5p.PropDCID, dtype: np.dtype[Any], chunk_nbytes: i
         _check(codecs)
         steps.append(FilterStep(codecs, nbytes))
         nbytes = _output_nbytes(message, codecs)
-    return steps
+    return tuple(steps)

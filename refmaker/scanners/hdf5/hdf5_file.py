@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
-from h5py import h5d, h5f
+from h5py import h5f
 
 from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
-from refmaker.scanners.hdf5.attributes import H5PY_ERRORS, object_address
+from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
+from refmaker.scanners.hdf5.dataset_header import ObjectHeader, object_header_of
+from refmaker.scanners.hdf5.global_heap import GlobalHeaps
 from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
+from refmaker.scanners.hdf5.object_header import read_object_header
 from refmaker.scanners.hdf5.superblock import Superblock, read_superblock
 from refmaker.source.base import drive
 from refmaker.source.blocks import BlockFile
@@ -31,13 +34,15 @@ class Hdf5File:
         opened: its URL and bytes.
         handle: h5py's file.
         location_id: its row in the source table being built.
-        superblock: as we read it, or None where we cannot (``why_not`` says why): then the library reads indexes.
+        superblock: as we read it, or None where we cannot (``why_not`` says why): then the library reads everything.
+        heaps: its global heaps, unless ``superblock`` is None.
     """
 
     opened: OpenedFile
     handle: h5py.File
     location_id: int
     superblock: Superblock | None = None
+    heaps: GlobalHeaps | None = None
     why_not: str = ""
     closers: list[Any] = field(default_factory=list)
 
@@ -46,15 +51,26 @@ class Hdf5File:
         """h5py's low-level identifier."""
         return self.handle.id
 
-    def layout(self, dataset: h5d.DatasetID) -> DataLayout:
-        """Return the data layout message of an open dataset.
+    def object_header(self, address: int) -> ObjectHeader | None:
+        """Return the header of the object at ``address``, None where only libhdf5 reads it."""
+        superblock = self.superblock
+        if superblock is None or superblock.cache_image:
+            return None
+        addressing = superblock.addressing
+        try:
+            messages = drive(read_object_header(addressing, address + addressing.base_address), self.opened.source)
+            return object_header_of(addressing, messages)
+        except RefmakerError:
+            return None  # libhdf5 will say what is wrong with it, if anything
+
+    def layout(self, address: int) -> DataLayout:
+        """Return the data layout message of the dataset whose object header is at ``address``.
 
         Raises:
             BrokenFileError, UnsupportedError: our reader does not understand the object header.
         """
         superblock = self._known_superblock()
-        header = object_address(dataset) + superblock.base_address
-        return drive(read_data_layout(superblock.addressing, header), self.opened.source)
+        return drive(read_data_layout(superblock.addressing, address + superblock.base_address), self.opened.source)
 
     def chunk_index(
         self,
@@ -72,6 +88,11 @@ class Hdf5File:
         superblock = self._known_superblock()
         parser = read_chunk_index(superblock, layout, shape, maxshape, filtered=filtered)
         return drive(parser, self.opened.source)
+
+    @property
+    def base_address(self) -> int:
+        """The file position of address 0."""
+        return self._known_superblock().base_address
 
     def _known_superblock(self) -> Superblock:
         if self.superblock is None:
@@ -117,4 +138,5 @@ def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
                     location=opened.url,
                 ) from error
         raise BrokenFileError(f"HDF5 cannot open it: {error}", location=opened.url) from error
-    return Hdf5File(opened, handle, location_id, superblock, why_not)
+    heaps = GlobalHeaps(superblock.addressing, opened.source) if superblock else None
+    return Hdf5File(opened, handle, location_id, superblock, heaps, why_not)

@@ -5,7 +5,7 @@ which may only repeat what is there. The walk keeps its own stack: groups nest d
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from h5py import h5, h5d, h5g, h5l, h5o, h5p
 from h5py._objects import ObjectID
@@ -16,36 +16,14 @@ from refmaker.model.keys import child_path
 from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
+from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
 
-__all__ = ["DatasetNode", "GroupNode", "Tree", "open_path", "walk_links"]
+__all__ = ["Tree", "open_path", "walk_links"]
 
 MOST_LINKS = 64
 """Soft and external links in one path; HDF5's own default is 16."""
 
 Problem = Callable[[str, str, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetNode:
-    """A dataset, once per object; ``address`` is its object header's, unique in ``file``."""
-
-    file: Hdf5File
-    id: h5d.DatasetID
-    address: int
-    name: str
-    path: str
-    group: str
-
-
-@dataclass(slots=True, eq=False)
-class GroupNode:
-    """A group, once per object, with its members by name; the same node may be the member of several groups."""
-
-    file: Hdf5File
-    id: h5g.GroupID
-    path: str
-    datasets: dict[str, DatasetNode] = field(default_factory=dict)
-    groups: dict[str, "GroupNode"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +57,7 @@ class _Walk:
             address = object_address(root_id)
         except H5PY_ERRORS as error:
             raise BrokenFileError(f"HDF5 cannot open the root group: {error}", location=main.opened.url) from error
-        root = GroupNode(main, root_id, "")
+        root = GroupNode(main, root_id, address, "")
         self.groups[main.location_id, address] = root
         self.descend(root)
         while self.soft:
@@ -92,9 +70,11 @@ class _Walk:
         while pending:
             group = pending.pop()
             found = []
-            for name, raw, link_type in self.links(group):
+            for name, raw, link_type, address in self.links(group):
                 if link_type != h5l.TYPE_HARD:
                     self.soft.append((group, name, raw, link_type))
+                    continue
+                if self.is_added_unopened(group, name, raw, address):
                     continue
                 path = child_path(group.path, name)
                 try:
@@ -107,12 +87,26 @@ class _Walk:
                     found.append(new)
             pending.extend(reversed(found))
 
-    def links(self, group: GroupNode) -> list[tuple[str, bytes, int]]:
-        """Return (name, name in the file, link type) of a group's links, in order of creation where that is kept."""
-        rows: list[tuple[bytes, int]] = []
+    def is_added_unopened(self, group: GroupNode, name: str, raw: bytes, address: int) -> bool:
+        """Make a dataset a member of a group if its header can be read without opening it, and say whether it was."""
+        key = group.file.location_id, address
+        node = self.datasets.get(key)
+        if node is None:
+            header = group.file.object_header(address)
+            if header is None or header.dataset is None:
+                return False
+            node = self.datasets[key] = DatasetNode(
+                group.file, address, lambda: _open(group, raw), name=name, group=group.path, header=header
+            )
+        group.datasets[name] = node
+        return True
+
+    def links(self, group: GroupNode) -> list[tuple[str, bytes, int, int]]:
+        """Return (name, name in the file, link type, address) of a group's links, as created where that is kept."""
+        rows: list[tuple[bytes, int, int]] = []
 
         def keep(name: bytes, info: h5l.LinkInfo) -> None:
-            rows.append((name, info.type))  # h5py fills the same info object for every link
+            rows.append((name, info.type, info.u))  # h5py fills the same info object for every link
 
         try:
             kept = group.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
@@ -121,13 +115,13 @@ class _Walk:
         except H5PY_ERRORS as error:
             self.broken(group.path or "/", "broken", f"HDF5 cannot list the group: {error}")
         raw_names: dict[str, bytes] = {}
-        for raw, _ in rows:
+        for raw, *_ in rows:
             if text_of(raw) not in raw_names or raw == text_of(raw).encode():
                 raw_names[text_of(raw)] = raw
-        for raw, _ in rows:
+        for raw, *_ in rows:
             if raw_names[text_of(raw)] != raw:
                 self.broken(child_path(group.path, text_of(raw)), "name", f"{raw!r} reads like another link's name")
-        return [(text_of(raw), raw, link_type) for raw, link_type in rows if raw_names[text_of(raw)] == raw]
+        return [(text_of(raw), raw, kind, at) for raw, kind, at in rows if raw_names[text_of(raw)] == raw]
 
     def add(self, group: GroupNode, name: str, file: Hdf5File, target: ObjectID) -> GroupNode | None:
         """Make an object a member of a group; return it if it is a group met for the first time."""
@@ -142,7 +136,9 @@ class _Walk:
         if isinstance(target, h5d.DatasetID):
             node = self.datasets.get(key)
             if node is None:
-                node = self.datasets[key] = DatasetNode(file, target, key[1], name, path, group.path)
+                header = file.object_header(key[1])
+                node = DatasetNode(file, key[1], lambda: target, name=name, group=group.path, header=header)
+                self.datasets[key] = node
             group.datasets[name] = node
             return None
         known = self.groups.get(key)
@@ -152,7 +148,7 @@ class _Walk:
             else:
                 group.groups[name] = known
             return None
-        made = self.groups[key] = GroupNode(file, target, path)
+        made = self.groups[key] = GroupNode(file, target, key[1], path)
         group.groups[name] = made
         return made
 
@@ -177,6 +173,21 @@ class _Walk:
         new = self.add(group, name, file, target)
         if new is not None:
             self.descend(new)
+
+
+def _open(group: GroupNode, name: bytes) -> h5d.DatasetID:
+    """Open a member of a group that is a dataset by its header.
+
+    Raises:
+        BrokenFileError: it is none to libhdf5.
+    """
+    try:
+        target = h5o.open(group.id, name)
+    except H5PY_ERRORS as error:
+        raise BrokenFileError(f"HDF5 cannot open the object: {error}", location=group.file.opened.url) from error
+    if not isinstance(target, h5d.DatasetID):
+        raise BrokenFileError(f"HDF5 opens {name!r} as no dataset", location=group.file.opened.url)
+    return target
 
 
 def open_path(files: FileTable, file: Hdf5File, start: ObjectID, path: bytes) -> tuple[Hdf5File, ObjectID]:

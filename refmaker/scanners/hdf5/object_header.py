@@ -2,12 +2,13 @@
 
 HDF5 File Format Specification, sections IV.A.1.a (version 1) and IV.A.1.b (version 2). A header is one block and a
 chain of continuation blocks (message 0x10). The first read is a little longer than most headers, so that one round
-is the rule; all continuations known at a time are asked for together. Checksums are not verified: a flipped byte
-that matters is caught where the message is used, and lookup3 in Python would cost more than everything else here.
+is the rule; all continuations known at a time are asked for together. Checksums, which version 2 has, are verified.
 """
 
 import struct
 from typing import NamedTuple
+
+from numcodecs.jenkins import jenkins_lookup3
 
 from refmaker.scanners.hdf5.addressing import Addressing
 from refmaker.source.base import Parser, Wish
@@ -16,6 +17,8 @@ __all__ = ["HeaderMessage", "read_object_header"]
 
 FIRST_READ = 512
 CONTINUATION = 0x10
+REFERENCE_COUNT = 0x16
+CHECKSUM_SIZE = 4
 MAX_MESSAGES = 1 << 17
 """More than any writer makes: version 1 counts messages in 2 bytes, version 2 keeps many attributes elsewhere."""
 MAX_HEADER_BYTES = 16 << 20
@@ -71,11 +74,15 @@ def read_object_header(addressing: Addressing, offset: int) -> Parser[tuple[Head
         else _parse_prefix_v1(addressing, address, data)
     )
     start, end, message_head = head
-    if end > len(data):
-        _check_total(addressing, address, end)
-        rest = addressing.wish(address + len(data), end - len(data))
+    is_signed = message_head != _V1_MESSAGE.size
+    whole = end + CHECKSUM_SIZE if is_signed else end
+    if whole > len(data):
+        _check_total(addressing, address, whole)
+        rest = addressing.wish(address + len(data), whole - len(data))
         [block] = yield [rest]
         data += block.tobytes()
+    if is_signed:
+        _check_checksum(addressing, offset, data[:whole])
     messages: list[HeaderMessage] = []
     visited = {offset}
     total = end
@@ -91,7 +98,7 @@ def read_object_header(addressing: Addressing, offset: int) -> Parser[tuple[Head
         blocks = yield [Wish.one(place, length) for place, length in zip(places, lengths, strict=True)]
         pending = []
         for place, block in zip(places, blocks, strict=True):
-            part = _continuation(addressing, place, block.tobytes(), signed=message_head != _V1_MESSAGE.size)
+            part = _continuation(addressing, place, block.tobytes(), signed=is_signed)
             pending += _parse_messages(addressing, part, message_head, messages)
     return tuple(messages)
 
@@ -121,9 +128,16 @@ def _continuation(addressing: Addressing, offset: int, data: bytes, *, signed: b
     """Return the messages of a continuation block; version 2 puts them between a signature and a checksum."""
     if not signed:
         return _Block(offset, data, 0, len(data))
-    if data[:4] != b"OCHK" or len(data) < 8:
+    if data[:4] != b"OCHK" or len(data) < 4 + CHECKSUM_SIZE:
         raise addressing.broken(f"'OCHK' expected, {data[:4]!r} found", offset - addressing.base_address)
-    return _Block(offset, data, 4, len(data) - 4)
+    _check_checksum(addressing, offset, data)
+    return _Block(offset, data, 4, len(data) - CHECKSUM_SIZE)
+
+
+def _check_checksum(addressing: Addressing, offset: int, data: bytes) -> None:
+    """Check the lookup3 checksum that ends a block which was read at file position ``offset``."""
+    if jenkins_lookup3(data[:-CHECKSUM_SIZE]) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
+        raise addressing.broken("an object header with a wrong checksum", offset - addressing.base_address)
 
 
 def _check_total(addressing: Addressing, address: int, length: int) -> None:
@@ -149,6 +163,8 @@ def _parse_messages(
             )
         if type_ == CONTINUATION:
             continuations.append(_parse_continuation(addressing, data[position : position + size]))
+        elif type_ == REFERENCE_COUNT and head is _V1_MESSAGE:
+            raise addressing.broken("a reference count in an object header of version 1", block.offset)
         elif type_:
             body = data[position : position + size]
             messages.append(HeaderMessage(type_, flags, block.offset + position, body))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from h5py import h5s
 
 from refmaker.errors import BrokenFileError, OptionError, RefmakerError, SourceError, UnsupportedError
 from refmaker.model.array import ArrayMetadata, Codec, VirtualArray, grid_of
@@ -13,14 +12,15 @@ from refmaker.model.group import VirtualGroup, walk_arrays
 from refmaker.model.keys import child_path, usable_name
 from refmaker.model.reference_set import DatasetReport, DatasetState, Note, ReferenceSet, ScanReport
 from refmaker.scanners.cf_masking import wrong_mask
-from refmaker.scanners.hdf5.attributes import ObjectAttributes, read_attributes
+from refmaker.scanners.hdf5.attributes import ObjectAttributes
 from refmaker.scanners.hdf5.decoded import decoded_chunk, native_values, raw_bytes
 from refmaker.scanners.hdf5.dimensions import Dimensions, Extent, is_dimension_only, netcdf_name
 from refmaker.scanners.hdf5.element_types import element_type
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.fill_values import choose_fill_value, native_fill
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS
-from refmaker.scanners.hdf5.links import DatasetNode, GroupNode, Tree, walk_links
+from refmaker.scanners.hdf5.links import Tree, walk_links
+from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
 from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
 from refmaker.scanners.registry import ScanOptions
 from refmaker.source.location import OpenedFile
@@ -70,7 +70,10 @@ class _Scan:
             self.read_attributes(node)
         start = self.start(tree)
         root = self.group(start)
-        shown = [replace(self.states[id(array)], path=path) for path, array in walk_arrays(root)]
+        shown = [
+            report if (report := self.states[id(array)]).path == path else replace(report, path=path)
+            for path, array in walk_arrays(root)
+        ]
         reports = sorted((*self.skipped, *shown), key=lambda report: report.path)
         return ReferenceSet(root, tuple(self.files.sources), ScanReport(tuple(reports), tuple(self.notes)))
 
@@ -104,10 +107,9 @@ class _Scan:
     def read_attributes(self, node: DatasetNode) -> None:
         """Read a dataset's attributes, and tell its file's dimensions of it."""
         key = node.file.location_id, node.address
-        found = self.attributes[key] = read_attributes(node.id, node.file.id)
+        found = self.attributes[key] = node.attributes()
         if found.hidden:
-            space = node.id.get_space()
-            self.dimensions_of(node).add(extent_of(node, space.get_simple_extent_dims(), maxshape_of(space)), found)
+            self.dimensions_of(node).add(extent_of(node, node.header.shape or (), node.header.maxshape), found)
 
     def dimensions_of(self, node: DatasetNode) -> Dimensions:
         number = node.file.location_id
@@ -170,7 +172,7 @@ class _Scan:
                 continue
             arrays[shown_as] = array
         arrays = self.with_one_length_each(path, arrays)
-        found = read_attributes(node.id, node.file.id, is_file_root=not node.path)
+        found = node.attributes(is_file_root=not node.path)
         return VirtualGroup(arrays, groups, self.shown(path, found, {})), nodes + len(arrays)
 
     def with_one_length_each(self, path: str, arrays: dict[str, VirtualArray]) -> dict[str, VirtualArray]:
@@ -239,28 +241,25 @@ class _Scan:
         Raises:
             UnsupportedError, BrokenFileError: it cannot be expressed.
         """
-        space = node.id.get_space()
-        if space.get_simple_extent_type() == h5s.NULL:
+        header = node.header
+        if header.shape is None:
             raise UnsupportedError("a null dataspace holds no value and has no shape", code="null-dataspace")
-        element = element_type(node.id.get_type())
-        shape = space.get_simple_extent_dims()
+        element = element_type(header.datatype)
         found = self.attributes[node.file.location_id, node.address]
         dataset = Dataset(
             files=self.files,
-            file=node.file,
-            id=node.id,
+            node=node,
             path=path,
-            properties=node.id.get_create_plist(),
             element=element,
-            space=shape,
-            maxshape=maxshape_of(space),
+            space=header.shape,
+            maxshape=header.maxshape,
             chunk_bytes=self.options.chunk_bytes,
         )
         extent = extent_of(node, dataset.shape, dataset.maxshape + element.inner_shape)
         names, dimension_notes = self.dimensions_of(node).names(extent, found)
         place, fixups = _decoded(dataset) if element.decode else _mended(dataset, _filled(dataset, stored(dataset)))
         fill_value, fill_notes = choose_fill_value(
-            dataset.properties, element, found, chunks_absent=place.manifest.present < len(place.manifest)
+            dataset, found, chunks_absent=place.manifest.present < len(place.manifest)
         )
         lost = [("region", element.lost)] if element.lost else []
         for code, sentence in (*dimension_notes, *place.notes, *fill_notes, *lost):
@@ -283,14 +282,9 @@ class _Scan:
         return VirtualArray(metadata, place.manifest), DatasetReport(path, state, codecs=special)
 
 
-def extent_of(node: DatasetNode, shape: tuple[int, ...] | None, maxshape: tuple[int | None, ...]) -> Extent:
+def extent_of(node: DatasetNode, shape: tuple[int, ...], maxshape: tuple[int | None, ...]) -> Extent:
     """Return a dataset as far as dimensions go."""
-    return Extent(node.address, node.name, node.group, shape or (), maxshape)
-
-
-def maxshape_of(space: h5s.SpaceID) -> tuple[int | None, ...]:
-    """Return the maximum shape of a dataspace, None where unlimited."""
-    return tuple(None if n == h5s.UNLIMITED else n for n in space.get_simple_extent_dims(True) or ())
+    return Extent(node.address, node.name, node.group, shape, maxshape)
 
 
 def _decoded(dataset: Dataset) -> tuple[Stored, tuple[Codec, ...]]:
@@ -301,7 +295,7 @@ def _decoded(dataset: Dataset) -> tuple[Stored, tuple[Codec, ...]]:
         codec: Codec | None = Codec("vlen-utf8") if dataset.element.dtype.kind == "O" else None
         manifest = ChunkManifest.empty(grid)
     else:
-        chunk, codec = decoded_chunk(dataset.id, dataset.element, dataset.file.id)
+        chunk, codec = decoded_chunk(dataset.node.id, dataset.element, dataset.file.id)
         manifest = ChunkManifest.inlined(grid, [chunk])
     return Stored(chunk_shape, manifest, (codec,) if codec else (), DatasetState.INLINED), ()
 
@@ -313,7 +307,7 @@ def _filled(dataset: Dataset, place: Stored) -> Stored:
     """
     if place.manifest.present or not 0 < dataset.stored_nbytes <= INLINE_FILL_BELOW or dataset.element.fixups:
         return place
-    fill = native_fill(dataset.properties, dataset.element)
+    fill = native_fill(dataset)
     block = np.full(dataset.shape, fill, dataset.element.dtype).tobytes()
     if not any(block):
         return place
@@ -332,8 +326,8 @@ def _mended(dataset: Dataset, place: Stored) -> tuple[Stored, tuple[Codec, ...]]
         return place, ()
     if dataset.stored_nbytes > MEND_BY_INLINING_BELOW:
         return place, element.fixups
-    values = native_values(dataset.id, element).tobytes()
-    if values == raw_bytes(dataset.id, dataset.stored_nbytes):
+    values = native_values(dataset.node.id, element).tobytes()
+    if values == raw_bytes(dataset.node.id, dataset.stored_nbytes):
         return place, ()
     chunk_shape = whole(dataset.shape)
     manifest = ChunkManifest.inlined(grid_of(dataset.shape, chunk_shape), [values])

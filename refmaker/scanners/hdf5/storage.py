@@ -6,13 +6,12 @@ chunked and virtual storage, each one row of ``LAYOUTS``.
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import h5py
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5p
+from h5py import h5d
 
 from refmaker.errors import BrokenFileError, RefmakerError, TruncatedFileError, UnsupportedError
 from refmaker.model.array import Codec, grid_of
@@ -21,29 +20,26 @@ from refmaker.model.contiguous import cut
 from refmaker.model.reference_set import DatasetState
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex
 from refmaker.scanners.hdf5.chunk_iteration import iterate_chunks
+from refmaker.scanners.hdf5.dataset_header import DatasetHeader
 from refmaker.scanners.hdf5.decoded import check_inline, raw_bytes
 from refmaker.scanners.hdf5.element_types import ElementType
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.filter_masks import pipeline_for
 from refmaker.scanners.hdf5.filters import filter_steps
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File
+from refmaker.scanners.hdf5.nodes import DatasetNode
 
 __all__ = ["Dataset", "Stored", "stored"]
-
-FEW_CHUNKS = 32
-"""Chunks up to which the library lists them faster than our reader starts (about 1 us each against 80 us)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An open dataset with what its storage depends on.
+    """A dataset with what its storage depends on.
 
     Attributes:
         files: opens the files that external storage and virtual datasets name.
-        file: the file it lies in.
-        id: h5py's identifier.
+        node: its header, and h5py's view of it.
         path: inside the file.
-        properties: its creation properties.
         element: its elements as Zarr sees them.
         space: its shape in HDF5, without the inner shape of an array datatype.
         maxshape: as ``space``; None where unlimited.
@@ -51,14 +47,22 @@ class Dataset:
     """
 
     files: FileTable
-    file: Hdf5File
-    id: h5d.DatasetID
+    node: DatasetNode
     path: str
-    properties: h5p.PropDCID
     element: ElementType
     space: tuple[int, ...]
     maxshape: tuple[int | None, ...]
     chunk_bytes: int | None = None
+
+    @property
+    def file(self) -> Hdf5File:
+        """The file it lies in."""
+        return self.node.file
+
+    @property
+    def header(self) -> DatasetHeader:
+        """What its object header says."""
+        return self.node.header
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,7 +93,7 @@ def stored(dataset: Dataset) -> Stored:
         UnsupportedError: it cannot be expressed.
         BrokenFileError: it lies outside the file, or contradicts itself.
     """
-    layout = dataset.properties.get_layout()
+    layout = dataset.header.layout_class
     read = LAYOUTS.get(layout)
     if read is None:
         raise UnsupportedError(f"storage layout {layout} is unknown", code="layout")
@@ -112,16 +116,24 @@ def _compact(dataset: Dataset) -> Stored:
     grid = grid_of(dataset.shape, chunk_shape)
     if 0 in grid:
         return absent(dataset, chunk_shape)
-    data = raw_bytes(dataset.id, dataset.stored_nbytes)
+    layout = dataset.header.layout
+    if layout is not None and layout.compact_offset is not None and layout.size == dataset.stored_nbytes:
+        data = dataset.file.opened.source.read(layout.compact_offset, layout.size)
+    else:
+        data = raw_bytes(dataset.node.id, dataset.stored_nbytes)
     return Stored(chunk_shape, ChunkManifest.inlined(grid, [data]), state=DatasetState.INLINED)
 
 
 def _contiguous(dataset: Dataset) -> Stored:
-    if dataset.properties.get_external_count():
+    if dataset.header.is_external:
         from refmaker.scanners.hdf5.external_storage import external
 
         return external(dataset)
-    offset = dataset.id.get_offset()
+    layout = dataset.header.layout
+    if layout is None:
+        offset = dataset.node.id.get_offset()
+    else:
+        offset = None if layout.address is None else layout.address + dataset.file.base_address
     if offset is None or not dataset.stored_nbytes:
         return absent(dataset, whole(dataset.shape))
     check_inside(dataset, np.array([offset], np.uint64), np.array([dataset.stored_nbytes], np.uint64))
@@ -152,20 +164,20 @@ def check_inside(dataset: Dataset, offset: npt.NDArray[np.uint64], length: npt.N
 
 
 def _chunked(dataset: Dataset) -> Stored:
-    own_chunk = tuple(dataset.properties.get_chunk())
+    own_chunk = dataset.header.chunk_shape
     chunk_shape = own_chunk + whole(dataset.element.inner_shape)
     grid = grid_of(dataset.space, own_chunk)
     full_grid = grid_of(dataset.shape, chunk_shape)
     if 0 in full_grid:
         return absent(dataset, chunk_shape)
     chunk_nbytes = math.prod(chunk_shape) * dataset.element.stored_nbytes
-    filtered = dataset.properties.get_nfilters() > 0
+    filtered = bool(dataset.header.filters)
     index, unfiltered, notes = _chunk_index(dataset, own_chunk, grid, filtered=filtered)
     check_inside(dataset, index.offset, index.length)
     if not index.position.size:
         return Stored(chunk_shape, ChunkManifest.empty(full_grid), _codecs_if_known(dataset, chunk_nbytes), notes=notes)
     mask = np.where(unfiltered, np.uint32(0xFFFF_FFFF), index.filter_mask) if unfiltered.any() else index.filter_mask
-    steps = filter_steps(dataset.properties, dataset.element.dtype, chunk_nbytes)
+    steps = filter_steps(dataset.header.filters, dataset.element.dtype, chunk_nbytes)
     pipeline = pipeline_for(steps, mask, index.length, chunk_nbytes)
     if not pipeline.codecs:
         length = np.delete(index.length, pipeline.unreadable)
@@ -191,7 +203,7 @@ def _chunked(dataset: Dataset) -> Stored:
 def _codecs_if_known(dataset: Dataset, chunk_nbytes: int) -> tuple[Codec, ...]:
     """Return the pipeline of a dataset without chunks: it decodes nothing yet, but says what it would be."""
     try:
-        steps = filter_steps(dataset.properties, dataset.element.dtype, chunk_nbytes)
+        steps = filter_steps(dataset.header.filters, dataset.element.dtype, chunk_nbytes)
     except UnsupportedError:
         return ()
     return tuple(codec for step in steps for codec in step.codecs)
@@ -202,24 +214,17 @@ def _chunk_index(
 ) -> tuple[ChunkIndex, npt.NDArray[np.bool_], list[tuple[str, str]]]:
     """Return (index, which chunks skip all filters without a mask, notes), by our own reader or else the library's.
 
-    Ours is built for many chunks. A few are listed faster by the library, where nothing hangs on the layout message
-    and its iteration is known to be right.
-
     Raises:
         UnsupportedError: only the library reads the object header, and it does not tell whether edge chunks, which
             have the unfiltered size, are filtered.
     """
-    whole_chunks = all(n % chunk == 0 for n, chunk in zip(dataset.space, chunk_shape, strict=True))
-    if math.prod(grid) <= FEW_CHUNKS and None not in dataset.maxshape[1:] and (whole_chunks or not filtered):
-        with suppress(RefmakerError):
-            return iterate_chunks(dataset.id, chunk_shape, grid), np.zeros((), bool), []
     notes: list[tuple[str, str]] = []
     layout = None
     try:
-        layout = dataset.file.layout(dataset.id)
+        layout = dataset.header.layout or dataset.file.layout(dataset.node.address)
         index = dataset.file.chunk_index(layout, dataset.space, dataset.maxshape, filtered=filtered)
     except RefmakerError as error:
-        index = iterate_chunks(dataset.id, chunk_shape, grid)
+        index = iterate_chunks(dataset.node.id, chunk_shape, grid)
         notes = [("slow-index", f"chunk index read by HDF5's own iteration: {error.message}")]
     none = np.zeros(index.position.shape, bool)
     if not filtered or (layout is not None and not layout.partial_chunks_unfiltered):
@@ -227,7 +232,7 @@ def _chunk_index(
     partial = _partial(index.position, dataset.space, chunk_shape, grid)
     if layout is not None:
         return index, partial, notes
-    nbytes = math.prod(chunk_shape) * dataset.id.get_type().get_size()
+    nbytes = math.prod(chunk_shape) * dataset.header.datatype.get_size()
     if (index.length[partial] == nbytes).any():
         raise UnsupportedError("HDF5 does not tell whether partial edge chunks are filtered", code="chunk-index")
     return index, none, notes
@@ -260,7 +265,7 @@ def _with_decoded(
         raise UnsupportedError("filters skipped ambiguously in chunks that need another codec too", code="filter-mask")
     location_id = np.full(index.position.size, dataset.file.location_id, np.uint32)
     offset, length = index.offset.copy(), index.length.copy()
-    source = h5py.Dataset(dataset.id)
+    source = h5py.Dataset(dataset.node.id)
     parts = []
     for at, row in enumerate(rows.tolist()):
         corner = np.unravel_index(int(index.position[row]), grid)

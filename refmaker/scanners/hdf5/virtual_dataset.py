@@ -21,11 +21,14 @@ from refmaker.model.array import Codec, grid_of
 from refmaker.model.attributes import text_of
 from refmaker.model.chunks import INLINE, MISSING, ChunkManifest
 from refmaker.model.reference_set import DatasetState
+from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.decoded import native_values
 from refmaker.scanners.hdf5.element_types import element_type
 from refmaker.scanners.hdf5.file_table import FileTable
+from refmaker.scanners.hdf5.fill_values import native_fill
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
 from refmaker.scanners.hdf5.links import open_path
+from refmaker.scanners.hdf5.nodes import DatasetNode
 from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
 
 __all__ = ["virtual"]
@@ -102,7 +105,7 @@ def virtual(dataset: Dataset) -> Stored:
         if dataset.element.fixups:
             raise
         manifest = ChunkManifest.inlined(
-            grid_of(dataset.shape, chunk_shape), [native_values(dataset.id, dataset.element).tobytes()]
+            grid_of(dataset.shape, chunk_shape), [native_values(dataset.node.id, dataset.element).tobytes()]
         )
         return Stored(chunk_shape, manifest, (), DatasetState.INLINED, [("virtual-dataset", error.message)])
 
@@ -148,7 +151,7 @@ def _linked(dataset: Dataset) -> Stored:
 # -- selections ------------------------------------------------------------------------------------------------------
 def _mappings(dataset: Dataset) -> Iterator[_Mapping]:
     """Yield the mappings; those with printf-style names counted out, a source for each block."""
-    properties = dataset.properties
+    properties = dataset.node.properties
     for i in range(properties.get_virtual_count()):
         file_name = text_of(properties.get_virtual_filename(i))
         name = text_of(properties.get_virtual_dsetname(i))
@@ -298,24 +301,23 @@ def _source(dataset: Dataset, file_name: str, dataset_name: str) -> _Source | No
         raise UnsupportedError(f"source {dataset_name} cannot be read: {error}", code="virtual-dataset") from error
     if not isinstance(source_id, h5d.DatasetID):
         return None
-    element = element_type(source_id.get_type())
+    address = object_address(source_id)
+    node = DatasetNode(file, address, lambda: source_id, header=file.object_header(address))
+    element = element_type(node.header.datatype)
     same = element.dtype == dataset.element.dtype and element.inner_shape == dataset.element.inner_shape
     if not same or element.decode or element.fixups != dataset.element.fixups:
         raise _NotOnChunksError(f"source {dataset_name} has another datatype")
-    space = source_id.get_space()
-    if space.get_simple_extent_type() == h5s.NULL:
+    if node.header.shape is None:
         raise _NotOnChunksError(f"source {dataset_name} has a null dataspace")
     source = replace(
         dataset,
-        file=file,
-        id=source_id,
-        properties=source_id.get_create_plist(),
+        node=node,
         element=element,
-        space=space.get_simple_extent_dims(),
-        maxshape=tuple(None if n == h5s.UNLIMITED else n for n in space.get_simple_extent_dims(True)),
+        space=node.header.shape,
+        maxshape=node.header.maxshape,
         chunk_bytes=None,
     )
-    if source.properties.get_layout() == h5d.VIRTUAL:
+    if source.header.layout_class == h5d.VIRTUAL:
         raise _NotOnChunksError("a virtual dataset of virtual datasets")
     place = stored(source)
     if len(place.manifest) > MOST_CHUNKS:
@@ -328,11 +330,5 @@ def _source(dataset: Dataset, file_name: str, dataset_name: str) -> _Source | No
 
 def _check_same_fill(dataset: Dataset, source: Dataset) -> None:
     """Refuse chunks that the source never wrote where they read other values than the virtual dataset's own gaps."""
-    fills = []
-    for one in (dataset, source):
-        value = np.zeros((), one.element.dtype)
-        if one.properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
-            one.properties.get_fill_value(value)
-        fills.append(value.tobytes())
-    if fills[0] != fills[1]:
+    if native_fill(dataset).tobytes() != native_fill(source).tobytes():
         raise _NotOnChunksError("chunks that a source never wrote have another fill value than the virtual dataset")

@@ -4,19 +4,19 @@ HDF5 File Format Specification, sections III.D and III.E. libhdf5 reads a little
 and so do we: what is wished for must cover what it will read.
 """
 
+from refmaker.scanners.hdf5.global_heap import read_global_heap
 from refmaker.scanners.hdf5.walk.walked import Walked
-from refmaker.source.base import Bytes, Parser
+from refmaker.source.base import Parser
 
-__all__ = ["global_heap", "local_heap", "read_global_heap"]
+__all__ = ["global_heap", "local_heap"]
 
 LOCAL_FIRST_READ = 512
-GLOBAL_FIRST_READ = 4096
 
 
 def local_heap(walked: Walked, address: int) -> Parser[None]:
     """Wish for a local heap and its data segment."""
     addressing = walked.addressing
-    [block] = yield [addressing.wish(address, walked.up_to(address, LOCAL_FIRST_READ))]
+    [block] = yield [addressing.wish(address, addressing.up_to(address, LOCAL_FIRST_READ))]
     cursor = addressing.signed_cursor(block[0], address, b"HEAP", 0)
     cursor.skip(3)
     size = cursor.uint(addressing.size_of_lengths)
@@ -27,17 +27,4 @@ def local_heap(walked: Walked, address: int) -> Parser[None]:
 
 def global_heap(walked: Walked, address: int) -> Parser[None]:
     """Wish for a global heap collection."""
-    yield from read_global_heap(walked, address)
-
-
-def read_global_heap(walked: Walked, address: int) -> Parser[Bytes]:
-    """Return the bytes of the global heap collection at ``address``, shape (n,)."""
-    addressing = walked.addressing
-    [block] = yield [addressing.wish(address, walked.up_to(address, GLOBAL_FIRST_READ))]
-    cursor = addressing.signed_cursor(block[0], address, b"GCOL", 1)
-    cursor.skip(3)
-    size = cursor.uint(addressing.size_of_lengths)
-    if size > block.shape[1]:
-        [block] = yield [addressing.wish(address, size)]
-    collection: Bytes = block[0]
-    return collection
+    yield from read_global_heap(walked.addressing, address)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 
 from refmaker.errors import RefmakerError
+from refmaker.scanners.hdf5 import messages as say
+from refmaker.scanners.hdf5.datatypes import heap_addresses, pointers_of
 from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
 from refmaker.scanners.hdf5.superblock import read_superblock
-from refmaker.scanners.hdf5.walk import messages as say
-from refmaker.scanners.hdf5.walk.datatypes import heap_addresses, pointers_of
 from refmaker.scanners.hdf5.walk.fractal_heap import read_fractal_heap
 from refmaker.scanners.hdf5.walk.heaps import global_heap, local_heap
 from refmaker.scanners.hdf5.walk.records import read_records
@@ -25,9 +25,6 @@ from refmaker.source.together import together
 
 __all__ = ["walk"]
 
-SHARED = 2
-"""Flag of a header message: its body says where the message is."""
-DATATYPE = 0x03
 HEAP_ID_AT = {5: 4, 6: 8, 8: 0, 9: 0}
 """Record types of links by name (5) and by creation (6), attributes likewise (8, 9) -> position of the heap ID."""
 
@@ -46,7 +43,7 @@ def walk_object(walked: Walked, address: int) -> Parser[None]:
     messages = yield from read_object_header(addressing, address + addressing.base_address)
     for message in messages:
         try:
-            if message.flags & SHARED:
+            if message.flags & say.SHARED:
                 _follow_shared(walked, message.body)
             elif message.type in MESSAGES:
                 MESSAGES[message.type](walked, message)
@@ -98,7 +95,7 @@ def _attribute(walked: Walked, message: HeaderMessage) -> None:
 def _follow_attribute(walked: Walked, body: bytes) -> None:
     """Follow the heap pointers in an attribute's value."""
     attribute = say.attribute_of(body)
-    if attribute.is_shared:
+    if attribute.shared & 1:
         holder = say.shared_at(walked.addressing, attribute.datatype)
         if holder is not None:
             walked.follow(walk_object, holder)
@@ -112,7 +109,7 @@ def _committed(walked: Walked, holder: int, data: bytes) -> Parser[None]:
     addressing = walked.addressing
     messages = yield from read_object_header(addressing, holder + addressing.base_address)
     for message in messages:
-        if message.type == DATATYPE and not message.flags & SHARED:
+        if message.type == say.DATATYPE and not message.flags & say.SHARED:
             _follow_pointers(walked, message.body, data)
 
 

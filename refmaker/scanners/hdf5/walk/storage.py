@@ -5,40 +5,37 @@ heaps that their elements point into. To find these, the everyday filters are un
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
+from refmaker.scanners.hdf5.datatypes import Pointers, heap_addresses, pointers_of
 from refmaker.scanners.hdf5.layout import DataLayout, LayoutClass, parse_data_layout
+from refmaker.scanners.hdf5.messages import (
+    DATA_LAYOUT,
+    DATASPACE,
+    DATATYPE,
+    FILTER_PIPELINE,
+    SHARED,
+    Filter,
+    extent_of,
+    filters_of,
+    shared_at,
+)
 from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
-from refmaker.scanners.hdf5.walk.datatypes import Pointers, heap_addresses, pointers_of
 from refmaker.scanners.hdf5.walk.heaps import global_heap
-from refmaker.scanners.hdf5.walk.messages import extent_of, shared_at
 from refmaker.scanners.hdf5.walk.walked import Walked
 from refmaker.source.base import Bytes, Parser, Wish
-from refmaker.source.cursor import Cursor
 
 __all__ = ["walk_data"]
 
-DATASPACE, DATATYPE, DATA_LAYOUT, FILTER_PIPELINE = 0x01, 0x03, 0x08, 0x0B
-SHARED = 2
 VALUES_BELOW = 64 << 20
 """Bytes of values beyond which a scan refuses to store them in references, so does not read them."""
 ODD_VALUES_UP_TO = 64 << 10
 """Bytes of values up to which a scan stores decoded what would need codecs of ours."""
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
-OWN_NAME_FROM = 256
-"""Filter ids from which version 2 of the message carries a name."""
-
-
-class Filter(NamedTuple):
-    """One filter of a pipeline: its id and its first parameter (0 if it has none)."""
-
-    id: int
-    parameter: int
 
 
 def walk_data(walked: Walked, messages: Sequence[HeaderMessage]) -> Parser[None]:
@@ -47,7 +44,7 @@ def walk_data(walked: Walked, messages: Sequence[HeaderMessage]) -> Parser[None]
     if not {DATASPACE, DATATYPE, DATA_LAYOUT} <= found.keys() or found[DATASPACE].flags & SHARED:
         return
     layout = parse_data_layout(walked.addressing, found[DATA_LAYOUT])
-    filters = tuple(_filters(found[FILTER_PIPELINE].body)) if FILTER_PIPELINE in found else ()
+    filters = filters_of(found[FILTER_PIPELINE].body) if FILTER_PIPELINE in found else ()
     extent = extent_of(walked.addressing, found[DATASPACE].body)
     if extent is None:
         return
@@ -74,21 +71,6 @@ def _pointers(walked: Walked, message: HeaderMessage) -> Parser[Pointers]:
             if each.type == DATATYPE and not each.flags & SHARED:
                 return pointers_of(each.body)
     return Pointers(0)
-
-
-def _filters(body: bytes) -> Iterator[Filter]:
-    """Section IV.A.2.l, in the order of encoding."""
-    cursor = Cursor(body)
-    version, count = cursor.unpack("BB")
-    cursor.skip(6 if version == 1 else 0)
-    for _ in range(count):
-        number = cursor.uint(2)
-        name_length = cursor.uint(2) if version == 1 or number >= OWN_NAME_FROM else 0
-        _flags, parameters = cursor.unpack("HH")
-        cursor.skip(-(-name_length // 8) * 8 if version == 1 else name_length)
-        values = cursor.unpack(f"{parameters}I")
-        cursor.skip(4 if version == 1 and parameters % 2 else 0)
-        yield Filter(number, values[0] if values else 0)
 
 
 def _run(walked: Walked, message: HeaderMessage, layout: DataLayout, size: int, pointers: Pointers) -> Parser[None]:
@@ -131,10 +113,10 @@ def _decoded(block: Bytes, filters: tuple[Filter, ...], mask: int, room: int) ->
                 data = zlib.decompressobj().decompress(data, room)
             except zlib.error:
                 return b""
-        elif each.parameter > 1:
-            count = len(data) // each.parameter
-            planes = np.frombuffer(data, np.uint8, count * each.parameter).reshape(each.parameter, count)
-            data = planes.T.tobytes() + data[count * each.parameter :]
+        elif each.values and (size := each.values[0]) > 1:
+            count = len(data) // size
+            planes = np.frombuffer(data, np.uint8, count * size).reshape(size, count)
+            data = planes.T.tobytes() + data[count * size :]
     return data
 
 

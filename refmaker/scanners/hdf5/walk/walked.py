@@ -52,7 +52,3 @@ class Walked:
     def start(self, parser: Parser[None]) -> None:
         """Let a parser run beside the others."""
         self._file.start(parser)
-
-    def up_to(self, address: int, length: int) -> int:
-        """Return how many of ``length`` bytes at ``address`` there are before the end of the file."""
-        return max(min(length, self.addressing.end_of_file - self.addressing.base_address - address), 0)

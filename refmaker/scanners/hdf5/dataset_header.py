@@ -1,0 +1,166 @@
+"""What a dataset's object header says of it: read by us, or where we do not understand all of it, by libhdf5.
+
+HDF5 File Format Specification, section IV.A. Opening a dataset through h5py and asking for each of its properties
+costs several times what all of the rest costs. Both readers give the same record; a header that says anything unusual
+(shared messages, virtual and external storage, unknown messages) is left to the library.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from h5py import h5d, h5p, h5s, h5t
+
+from refmaker.errors import BrokenFileError
+from refmaker.scanners.hdf5 import messages as say
+from refmaker.scanners.hdf5.addressing import Addressing
+from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
+from refmaker.scanners.hdf5.datatypes import pointers_of
+from refmaker.scanners.hdf5.layout import DataLayout, LayoutClass, parse_data_layout
+from refmaker.scanners.hdf5.object_header import HeaderMessage
+
+__all__ = ["DatasetHeader", "ObjectHeader", "datatype_of", "header_by_library", "object_header_of"]
+
+ENCODED_DATATYPE = b"\x03\x00"
+"""What ``H5Tencode`` puts before a datatype message: the message's type, and the version of the encoding."""
+FAIL_IF_UNKNOWN = 0x80
+"""Flag of a header message: whoever does not know its type must not read the object."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetHeader:
+    """A dataset as its object header defines it.
+
+    Attributes:
+        shape: None for a null dataspace.
+        maxshape: None along unlimited axes.
+        datatype: of the elements, as they look in memory.
+        layout_class: compact, contiguous, chunked or virtual.
+        chunk_shape: empty unless chunked.
+        filters: in encoding order.
+        has_fill: whether the user defined a fill value.
+        fill: that value's bytes as ``datatype`` lays them out; None: only the library can tell.
+        is_external: whether the elements lie in other, raw files.
+        layout: the whole layout message; None: only the library can tell.
+    """
+
+    shape: tuple[int, ...] | None
+    maxshape: tuple[int | None, ...]
+    datatype: h5t.TypeID
+    layout_class: int
+    chunk_shape: tuple[int, ...]
+    filters: tuple[say.Filter, ...]
+    has_fill: bool
+    fill: bytes | None = None
+    is_external: bool = False
+    layout: DataLayout | None = None
+
+
+class ObjectHeader(NamedTuple):
+    """The header of any object.
+
+    Attributes:
+        attributes: the attribute messages; None: only the library can list them.
+        dataset: None if it is no dataset's, or says what only libhdf5 knows.
+    """
+
+    attributes: tuple[say.Attribute, ...] | None
+    dataset: DatasetHeader | None
+
+
+@lru_cache(2048)
+def datatype_of(body: bytes) -> h5t.TypeID:
+    """Return the datatype that a message describes.
+
+    Raises:
+        BrokenFileError, TruncatedFileError: it makes no sense (libhdf5's decoder would read beyond its end).
+    """
+    pointers_of(body)
+    try:
+        return h5t.decode(ENCODED_DATATYPE + body)
+    except H5PY_ERRORS as error:
+        raise BrokenFileError(f"a datatype that HDF5 cannot decode: {error}") from error
+
+
+def object_header_of(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> ObjectHeader:
+    """Return what the messages of an object header say.
+
+    Raises:
+        BrokenFileError, TruncatedFileError, UnsupportedError: a message makes no sense to us.
+    """
+    if any(message.type > say.LAST_KNOWN and message.flags & FAIL_IF_UNKNOWN for message in messages):
+        return ObjectHeader(None, None)
+    return ObjectHeader(_attributes(addressing, messages), _dataset(addressing, messages))
+
+
+def _attributes(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> tuple[say.Attribute, ...] | None:
+    """Return the attributes that an object header holds; None where some are kept elsewhere."""
+    found = []
+    for message in messages:
+        if message.type == say.ATTRIBUTE:
+            if message.flags & say.SHARED:
+                return None
+            found.append(say.attribute_of(message.body))
+        elif message.type == say.ATTRIBUTE_INFO and not _is_empty(addressing, message):
+            return None
+    return tuple(found)
+
+
+def _is_empty(addressing: Addressing, message: HeaderMessage) -> bool:
+    """Whether an attribute info message says that no attributes are kept elsewhere."""
+    return say.attribute_info(addressing, message.body).heap == addressing.undefined
+
+
+def _dataset(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> DatasetHeader | None:
+    """Return what the messages say of a dataset."""
+    found: dict[int, HeaderMessage] = {}
+    for message in messages:
+        if message.flags & say.SHARED and message.type != say.ATTRIBUTE:
+            return None
+        found.setdefault(message.type, message)
+    if not {say.DATASPACE, say.DATATYPE, say.DATA_LAYOUT} <= found.keys() or say.EXTERNAL_FILES in found:
+        return None
+    layout = parse_data_layout(addressing, found[say.DATA_LAYOUT])
+    extent = say.extent_of(addressing, found[say.DATASPACE].body)
+    has_axes_of_chunk = layout.layout_class != LayoutClass.CHUNKED or (
+        extent is not None and len(layout.chunk_shape) == len(extent.shape)
+    )
+    only_old_fill = say.FILL_VALUE_OLD in found and say.FILL_VALUE not in found
+    if layout.layout_class == LayoutClass.VIRTUAL or not has_axes_of_chunk or only_old_fill:
+        return None
+    fill = say.fill_of(found[say.FILL_VALUE].body) if say.FILL_VALUE in found else say.Fill(False)
+    filters = found.get(say.FILTER_PIPELINE)
+    return DatasetHeader(
+        shape=extent.shape if extent else None,
+        maxshape=extent.maxshape if extent else (),
+        datatype=datatype_of(found[say.DATATYPE].body),
+        layout_class=layout.layout_class,
+        chunk_shape=layout.chunk_shape,
+        filters=say.filters_of(filters.body) if filters else (),
+        has_fill=fill.is_defined,
+        fill=fill.value,
+        layout=layout,
+    )
+
+
+def header_by_library(dataset: h5d.DatasetID, properties: h5p.PropDCID) -> DatasetHeader:
+    """Return what libhdf5 says of an open dataset."""
+    space = dataset.get_space()
+    layout_class = properties.get_layout()
+    is_null = space.get_simple_extent_type() == h5s.NULL
+    filters = []
+    for i in range(properties.get_nfilters()):
+        number, _, values, raw_name = properties.get_filter(i)
+        name = raw_name.decode("latin-1") if isinstance(raw_name, bytes) else str(raw_name)
+        filters.append(say.Filter(number, name, tuple(values)))
+    maxshape = space.get_simple_extent_dims(True) or ()
+    return DatasetHeader(
+        shape=None if is_null else space.get_simple_extent_dims(),
+        maxshape=tuple(None if n == h5s.UNLIMITED else n for n in maxshape),
+        datatype=dataset.get_type(),
+        layout_class=layout_class,
+        chunk_shape=tuple(properties.get_chunk()) if layout_class == h5d.CHUNKED else (),
+        filters=tuple(filters),
+        has_fill=properties.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED,
+        is_external=properties.get_external_count() > 0,
+    )

@@ -1,0 +1,117 @@
+"""The objects of a file: what their headers say, and h5py's view of them, opened where that is needed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from h5py import h5a, h5d, h5g, h5p
+from h5py._objects import ObjectID
+
+from refmaker.scanners.hdf5 import messages as say
+from refmaker.scanners.hdf5.attribute_values import StoredAttribute
+from refmaker.scanners.hdf5.attributes import H5PY_ERRORS, LibraryAttribute, ObjectAttributes, read_attributes
+from refmaker.scanners.hdf5.dataset_header import DatasetHeader, ObjectHeader, header_by_library
+from refmaker.scanners.hdf5.hdf5_file import Hdf5File
+
+__all__ = ["DatasetNode", "GroupNode"]
+
+
+class DatasetNode:
+    """A dataset, once per object.
+
+    Attributes:
+        file: the file it lies in.
+        address: its object header's, unique in ``file``.
+        name: in the group where it was met first.
+        group: that group's path.
+    """
+
+    __slots__ = ("_attributes", "_header", "_id", "_open", "_properties", "address", "file", "group", "name")
+
+    def __init__(
+        self,
+        file: Hdf5File,
+        address: int,
+        open_dataset: Callable[[], h5d.DatasetID],
+        *,
+        name: str = "",
+        group: str = "",
+        header: ObjectHeader | None = None,
+    ) -> None:
+        self.file = file
+        self.address = address
+        self.name = name
+        self.group = group
+        self._open = open_dataset
+        self._attributes = header.attributes if header else None
+        self._header = header.dataset if header else None
+        self._id: h5d.DatasetID | None = None
+        self._properties: h5p.PropDCID | None = None
+
+    @property
+    def id(self) -> h5d.DatasetID:
+        """h5py's identifier."""
+        if self._id is None:
+            self._id = self._open()
+        return self._id
+
+    @property
+    def properties(self) -> h5p.PropDCID:
+        """Its creation properties, by h5py."""
+        if self._properties is None:
+            self._properties = self.id.get_create_plist()
+        return self._properties
+
+    @property
+    def header(self) -> DatasetHeader:
+        """What its object header says."""
+        if self._header is None:
+            self._header = header_by_library(self.id, self.properties)
+        return self._header
+
+    def attributes(self) -> ObjectAttributes:
+        """Return what its attributes say."""
+        return _attributes(self.file, self._attributes, lambda: self.id)
+
+
+@dataclass(slots=True, eq=False)
+class GroupNode:
+    """A group, once per object, with its members by name; the same node may be the member of several groups."""
+
+    file: Hdf5File
+    id: h5g.GroupID
+    address: int
+    path: str
+    datasets: dict[str, DatasetNode] = field(default_factory=dict)
+    groups: dict[str, "GroupNode"] = field(default_factory=dict)
+
+    def attributes(self, *, is_file_root: bool) -> ObjectAttributes:
+        """Return what its attributes say."""
+        header = self.file.object_header(self.address)
+        messages = header.attributes if header else None
+        return _attributes(self.file, messages, lambda: self.id, is_file_root=is_file_root)
+
+
+def _attributes(
+    file: Hdf5File,
+    messages: tuple[say.Attribute, ...] | None,
+    open_object: Callable[[], ObjectID],
+    *,
+    is_file_root: bool = False,
+) -> ObjectAttributes:
+    """Read an object's attributes in order of their names: from their messages, or else through h5py."""
+    if messages is not None and file.heaps is not None:
+        stored = [
+            StoredAttribute(file.heaps, message, LibraryAttribute(open_object, message.name))
+            for message in sorted(messages)
+        ]
+        return read_attributes(stored, file.id, is_file_root=is_file_root)
+    names: list[bytes] = []
+    problem = ""
+    try:
+        h5a.iterate(open_object(), names.append)  # by index, each attribute of many would be a search
+    except H5PY_ERRORS as error:
+        problem = f"h5py cannot list them: {error}"
+    found = read_attributes([LibraryAttribute(open_object, n) for n in names], file.id, is_file_root=is_file_root)
+    if problem:
+        found.dropped.insert(0, ("(others)", problem))
+    return found
