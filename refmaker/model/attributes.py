@@ -53,11 +53,11 @@ def attribute_json(value: Any) -> JSON:
         UnsupportedError: no JSON has this value (code ``"attribute"``).
     """
     if isinstance(value, np.ndarray):
+        if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+            plain: JSON = value.item() if value.size == 1 else value.tolist()
+            return plain
         if value.size == 1:
             return attribute_json(value.reshape(-1)[0])
-        if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
-            listed: JSON = value.tolist()
-            return listed
         return [attribute_json(element) for element in value]
     if isinstance(value, str | bytes):  # np.str_ and np.bytes_ are these too
         return text_of(value)

@@ -14,7 +14,7 @@ from h5py import h5t
 
 from refmaker.errors import BrokenFileError, UnsupportedError
 from refmaker.scanners.hdf5 import messages as say
-from refmaker.scanners.hdf5.attributes import LibraryAttribute
+from refmaker.scanners.hdf5.attributes import LibraryAttribute, kind_of
 from refmaker.scanners.hdf5.dataset_header import datatype_of
 from refmaker.scanners.hdf5.datatypes import heap_addresses, pointers_of
 from refmaker.scanners.hdf5.element_types import element_type
@@ -35,10 +35,10 @@ class StoredAttribute:
         self._by_library = by_library
 
     @property
-    def type(self) -> h5t.TypeID:
-        """Its datatype."""
+    def kind(self) -> str:
+        """Which of the kinds of bookkeeping attributes it is."""
         is_elsewhere = self._message.shared & say.SHARED_IN_TYPE
-        return self._by_library.type if is_elsewhere else datatype_of(self._message.datatype)
+        return self._by_library.kind if is_elsewhere else _kind_of(self._message.datatype)
 
     def value(self) -> Any:
         """Return its value.
@@ -52,6 +52,11 @@ class StoredAttribute:
         if not self._message.shared & say.SHARED_IN_TYPE:
             _check_heaps(self._heaps, self._message.datatype, self._message.data)
         return self._by_library.value()
+
+
+@lru_cache(1024)
+def _kind_of(datatype: bytes) -> str:
+    return kind_of(datatype_of(datatype))
 
 
 class _Form(NamedTuple):
@@ -92,7 +97,7 @@ def _form_of(datatype: bytes) -> _Form | None:
 def _value_of(heaps: GlobalHeaps, attribute: say.Attribute) -> Any:
     """Return an attribute's value, of the shape of its dataspace, or None where only libhdf5 should read it.
 
-    Numbers come as they are, text as bytes, lists of references to objects as lists of object header addresses.
+    Numbers come as they are, text as bytes, the scales of ``DIMENSION_LIST`` as lists of object header addresses.
 
     Raises:
         BrokenFileError, TruncatedFileError: it ends early, or points to nothing.
@@ -104,25 +109,35 @@ def _value_of(heaps: GlobalHeaps, attribute: say.Attribute) -> Any:
     extent = say.extent_of(heaps.addressing, attribute.dataspace)
     if form is None or extent is None:
         return None
-    if form.points_to == REFERENCES and heaps.addressing.size_of_offsets != REFERENCE_SIZE:
-        return None
+    if form.points_to == REFERENCES and not (
+        attribute.name == b"DIMENSION_LIST" and heaps.addressing.size_of_offsets == REFERENCE_SIZE
+    ):
+        return None  # others are shown as paths, which the library knows
     count = math.prod(extent.shape)
     if count * form.size > len(attribute.data):
         raise BrokenFileError(f"{len(attribute.data)} bytes where {count} elements have {count * form.size}")
-    if form.dtype is not None:
-        return np.frombuffer(attribute.data, form.dtype, count).reshape(extent.shape)
-    starts = range(0, count * form.size, form.size)
-    if form.padding is not None:
-        texts = [_unpadded(attribute.data[start : start + form.size], form.padding) for start in starts]
-        return np.array(texts, f"S{form.size}").reshape(extent.shape)
+    if not form.points_to:
+        return _value_here(attribute.data, form, extent.shape)
     values = np.empty(count, object)
-    for i, start in enumerate(starts):
+    for i, start in enumerate(range(0, count * form.size, form.size)):
         raw = _pointed_to(heaps, attribute.data[start : start + form.size], form)
         values[i] = raw.partition(b"\0")[0] if form.points_to == TEXT else _addresses(raw)
     return values.reshape(extent.shape)
 
 
-def _unpadded(text: bytes, padding: int) -> bytes:
+@lru_cache(4096)
+def _value_here(data: bytes, form: _Form, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return a value that lies in the message; cached, since objects and files repeat their attributes."""
+    count = math.prod(shape)
+    if form.dtype is not None:
+        return np.frombuffer(data, form.dtype, count).reshape(shape)
+    texts = [
+        _unpadded(data[start : start + form.size], form.padding) for start in range(0, count * form.size, form.size)
+    ]
+    return np.array(texts, f"S{form.size}").reshape(shape)
+
+
+def _unpadded(text: bytes, padding: int | None) -> bytes:
     if padding == h5t.STR_NULLTERM:
         return text.partition(b"\0")[0]
     return text.rstrip(b" ") if padding == h5t.STR_SPACEPAD else text

@@ -21,6 +21,7 @@ __all__ = [
     "Attribute",
     "LibraryAttribute",
     "ObjectAttributes",
+    "kind_of",
     "object_address",
     "read_attributes",
     "reference_path",
@@ -68,45 +69,42 @@ class Attribute(Protocol):
     name: bytes
 
     @property
-    def type(self) -> h5t.TypeID:
-        """Its datatype, as it looks in memory."""
+    def kind(self) -> str:
+        """Which of the kinds of bookkeeping attributes it is."""
 
     def value(self) -> Any:
         """Return its value as numpy has it; ``h5py.Empty`` for a null dataspace."""
 
 
-def _is_integer(attribute: Attribute) -> bool:
-    return bool(attribute.type.get_class() == h5t.INTEGER)
+INTEGER, STRING, REFERENCE_ROWS, COMPOUND, OTHER = "integer", "string", "rows of references", "compound", "other"
+"""What bookkeeping attributes are made of."""
+_KINDS = {h5t.INTEGER: INTEGER, h5t.STRING: STRING, h5t.COMPOUND: COMPOUND}
 
 
-def _is_string(attribute: Attribute) -> bool:
-    return bool(attribute.type.get_class() == h5t.STRING)
+def kind_of(type_id: h5t.TypeID) -> str:
+    """Return which of the kinds of bookkeeping attributes a datatype is."""
+    type_class = type_id.get_class()
+    if type_class == h5t.VLEN and type_id.get_super().get_class() == h5t.REFERENCE:
+        return REFERENCE_ROWS
+    return _KINDS.get(type_class, OTHER)
 
 
-def _is_dimension_list(attribute: Attribute) -> bool:
-    kind = attribute.type
-    return bool(kind.get_class() == h5t.VLEN and kind.get_super().get_class() == h5t.REFERENCE)
-
-
-def _is_compound(attribute: Attribute) -> bool:
-    return bool(attribute.type.get_class() == h5t.COMPOUND)
-
-
-def _says_dimension_scale(attribute: Attribute) -> bool:
-    value = np.asarray(attribute.value()) if _is_string(attribute) else np.empty(0)
-    return value.size == 1 and text_of(value.astype(bytes).item()) == "DIMENSION_SCALE"
-
-
-_BOOKKEEPING: dict[bytes, Callable[[Attribute], bool]] = {
-    b"CLASS": _says_dimension_scale,
-    b"DIMENSION_LIST": _is_dimension_list,
-    b"REFERENCE_LIST": _is_compound,
-    b"_Netcdf4Dimid": _is_integer,
-    b"_Netcdf4Coordinates": _is_integer,
-    b"_NCProperties": _is_string,
-    b"_nc3_strict": _is_integer,
+_BOOKKEEPING = {
+    b"CLASS": STRING,
+    b"DIMENSION_LIST": REFERENCE_ROWS,
+    b"REFERENCE_LIST": COMPOUND,
+    b"_Netcdf4Dimid": INTEGER,
+    b"_Netcdf4Coordinates": INTEGER,
+    b"_NCProperties": STRING,
+    b"_nc3_strict": INTEGER,
 }
-"""Name -> whether an attribute of that name has the bookkeeping form. ``NAME`` is hidden beside a hidden CLASS."""
+"""Name -> the kind that a bookkeeping attribute of that name is. ``NAME`` is hidden beside a hidden CLASS."""
+
+
+def _says_dimension_scale(value: Any) -> bool:
+    array = np.asarray(value)
+    return array.size == 1 and text_of(array.astype(bytes).item()) == "DIMENSION_SCALE"
+
 
 _MEMORY_TYPES: dict[bytes, tuple[np.dtype[Any], h5t.TypeID]] = {}
 _CACHE_SIZE = 512
@@ -157,9 +155,9 @@ class LibraryAttribute:
         return self._opened
 
     @property
-    def type(self) -> h5t.TypeID:
-        """Its datatype."""
-        return self._id().get_type()
+    def kind(self) -> str:
+        """Which of the kinds of bookkeeping attributes it is."""
+        return kind_of(self._id().get_type())
 
     def value(self) -> Any:
         """Return its value."""
@@ -169,7 +167,6 @@ class LibraryAttribute:
 def read_attributes(attributes: Sequence[Attribute], file_id: ObjectID, *, is_file_root: bool) -> ObjectAttributes:
     """Return what an object's attributes say; one that cannot be read or expressed is listed in ``dropped``."""
     found = ObjectAttributes()
-    name_attribute = None
     for attribute in attributes:
         raw_name = attribute.name
         name = text_of(raw_name)
@@ -177,16 +174,15 @@ def read_attributes(attributes: Sequence[Attribute], file_id: ObjectID, *, is_fi
             found.dropped.append((name, f"{raw_name!r} reads like another attribute's name"))
             continue
         try:
-            if raw_name == b"NAME":
-                name_attribute = attribute
-            is_bookkeeping = _BOOKKEEPING.get(raw_name)
-            if is_bookkeeping is not None and is_bookkeeping(attribute):
-                if raw_name == b"_NCProperties" and not is_file_root:
-                    found.shown[name] = _json(attribute.value(), file_id)
-                else:
-                    found.hidden[name] = None if raw_name == b"REFERENCE_LIST" else attribute.value()
+            is_bookkeeping = raw_name in _BOOKKEEPING and attribute.kind == _BOOKKEEPING[raw_name]
+            value = None if is_bookkeeping and raw_name == b"REFERENCE_LIST" else attribute.value()
+            if raw_name == b"CLASS":
+                is_bookkeeping = is_bookkeeping and _says_dimension_scale(value)
+            elif raw_name == b"_NCProperties":
+                is_bookkeeping = is_bookkeeping and is_file_root
+            if is_bookkeeping:
+                found.hidden[name] = value
                 continue
-            value = attribute.value()
             if raw_name == b"_FillValue":
                 found.raw_fill_value = value
             found.shown[name] = _json(value, file_id)
@@ -194,7 +190,7 @@ def read_attributes(attributes: Sequence[Attribute], file_id: ObjectID, *, is_fi
             found.dropped.append((name, error.message))
         except H5PY_ERRORS as error:
             found.dropped.append((name, f"h5py cannot read it: {error}"))
-    if found.is_scale and name_attribute is not None and "NAME" in found.shown:
+    if found.is_scale and "NAME" in found.shown:
         found.hidden["NAME"] = found.shown.pop("NAME")
     return found
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refmaker.scanners.hdf5.addressing import Addressing, uints
+from refmaker.scanners.hdf5.checksums import CHECKSUM, check_block, check_blocks
 from refmaker.scanners.hdf5.chunk_grid import ChunkGrid
 from refmaker.scanners.hdf5.chunk_record import ChunkColumns, record_dtype, stored_sizes
 from refmaker.source.base import Bytes, Parser
@@ -89,6 +90,7 @@ def _read_header(addressing: Addressing, address: int, rank: int, node_size: int
     widths = addressing.size_of_offsets + addressing.size_of_lengths
     [block] = yield [addressing.wish(address, 22 + widths)]
     head = addressing.signed_cursor(block[0], address, b"BTHD", 0)
+    check_block(addressing, block[0].tobytes(), address)
     type_, found_node_size, record_size, depth, _split, _merge = head.unpack("BIHHBB")
     if type_ != (FILTERED if filtered else UNFILTERED) or found_node_size != node_size:
         raise addressing.broken("B-tree header that contradicts the layout message", address)
@@ -142,10 +144,20 @@ def read_nodes(tree: Tree) -> Parser[list[Records]]:
         head = (b"BTIN" if depth else b"BTLF") + bytes([0, tree.type])
         if not (nodes[:, :NODE_HEAD] == np.frombuffer(head, np.uint8)).all():
             raise addressing.broken(f"B-tree node {head!r} expected", tree.address)
+        check_blocks(addressing, nodes, tree.address, _used_bytes(tree, level, count))
         parts.append(_records(tree, nodes, count, level.max_records))
         if depth:
             address, count = _children(tree, nodes, count, level)
     return parts
+
+
+def _used_bytes(tree: Tree, level: _Level, count: UIntArray) -> list[int]:
+    """Return the bytes in use of nodes with ``count`` records each, checksum included."""
+    pointers = count + np.uint64(1) if level.count_width else np.zeros_like(count)
+    pointer_size = tree.addressing.size_of_offsets + level.count_width + level.total_width
+    used = count * np.uint64(tree.record.itemsize) + pointers * np.uint64(pointer_size)
+    total: list[int] = (used + np.uint64(NODE_HEAD + CHECKSUM)).tolist()
+    return total
 
 
 def _records(tree: Tree, nodes: Bytes, count: UIntArray, max_records: int) -> Records:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
 from refmaker.errors import BrokenFileError
@@ -16,13 +17,26 @@ from refmaker.scanners.hdf5 import messages as say
 from refmaker.scanners.hdf5.addressing import Addressing
 from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
 from refmaker.scanners.hdf5.datatypes import pointers_of
+from refmaker.scanners.hdf5.fractal_heap import read_fractal_heap
 from refmaker.scanners.hdf5.layout import DataLayout, LayoutClass, parse_data_layout
 from refmaker.scanners.hdf5.object_header import HeaderMessage
+from refmaker.scanners.hdf5.records import read_records
+from refmaker.source.base import Parser
+from refmaker.source.together import together
 
-__all__ = ["DatasetHeader", "ObjectHeader", "datatype_of", "header_by_library", "object_header_of"]
+__all__ = [
+    "DatasetHeader",
+    "ObjectHeader",
+    "datatype_of",
+    "header_by_library",
+    "object_header_of",
+    "read_dense_attributes",
+]
 
 ENCODED_DATATYPE = b"\x03\x00"
 """What ``H5Tencode`` puts before a datatype message: the message's type, and the version of the encoding."""
+ATTRIBUTES_BY_NAME = 8
+"""Record type of the B-tree that finds attributes in a heap; section III.A.2."""
 FAIL_IF_UNKNOWN = 0x80
 """Flag of a header message: whoever does not know its type must not read the object."""
 
@@ -61,10 +75,12 @@ class ObjectHeader(NamedTuple):
 
     Attributes:
         attributes: the attribute messages; None: only the library can list them.
+        elsewhere: where they are kept instead of in the header, if they are.
         dataset: None if it is no dataset's, or says what only libhdf5 knows.
     """
 
     attributes: tuple[say.Attribute, ...] | None
+    elsewhere: say.Dense | None
     dataset: DatasetHeader | None
 
 
@@ -89,26 +105,25 @@ def object_header_of(addressing: Addressing, messages: tuple[HeaderMessage, ...]
         BrokenFileError, TruncatedFileError, UnsupportedError: a message makes no sense to us.
     """
     if any(message.type > say.LAST_KNOWN and message.flags & FAIL_IF_UNKNOWN for message in messages):
-        return ObjectHeader(None, None)
-    return ObjectHeader(_attributes(addressing, messages), _dataset(addressing, messages))
+        return ObjectHeader(None, None, None)
+    return ObjectHeader(*_attributes(addressing, messages), _dataset(addressing, messages))
 
 
-def _attributes(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> tuple[say.Attribute, ...] | None:
-    """Return the attributes that an object header holds; None where some are kept elsewhere."""
+def _attributes(
+    addressing: Addressing, messages: tuple[HeaderMessage, ...]
+) -> tuple[tuple[say.Attribute, ...] | None, say.Dense | None]:
+    """Return the attributes that an object header holds, or else where they are."""
     found = []
     for message in messages:
         if message.type == say.ATTRIBUTE:
             if message.flags & say.SHARED:
-                return None
+                return None, None
             found.append(say.attribute_of(message.body))
-        elif message.type == say.ATTRIBUTE_INFO and not _is_empty(addressing, message):
-            return None
-    return tuple(found)
-
-
-def _is_empty(addressing: Addressing, message: HeaderMessage) -> bool:
-    """Whether an attribute info message says that no attributes are kept elsewhere."""
-    return say.attribute_info(addressing, message.body).heap == addressing.undefined
+        elif message.type == say.ATTRIBUTE_INFO:
+            elsewhere = say.attribute_info(addressing, message.body)
+            if elsewhere.heap != addressing.undefined:
+                return None, elsewhere
+    return tuple(found), None
 
 
 def _dataset(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> DatasetHeader | None:
@@ -141,6 +156,26 @@ def _dataset(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> Dat
         fill=fill.value,
         layout=layout,
     )
+
+
+def read_dense_attributes(addressing: Addressing, place: say.Dense) -> Parser[tuple[say.Attribute, ...] | None]:
+    """Read the attributes of an object that has many, None where only the library can.
+
+    Raises:
+        BrokenFileError, TruncatedFileError, UnsupportedError: heap or B-tree make no sense to us.
+    """
+    heap, (kind, records) = yield from together(
+        read_fractal_heap(addressing, place.heap), read_records(addressing, place.trees[0])
+    )
+    if kind != ATTRIBUTES_BY_NAME:
+        return None
+    found = []
+    for record in np.ascontiguousarray(records):
+        body = heap.managed(record[: heap.head.id_length])
+        if body is None or record[heap.head.id_length] & say.SHARED:
+            return None
+        found.append(say.attribute_of(body))
+    return tuple(found)
 
 
 def header_by_library(dataset: h5d.DatasetID, properties: h5p.PropDCID) -> DatasetHeader:

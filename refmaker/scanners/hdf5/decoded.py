@@ -7,13 +7,14 @@ from typing import Any
 import h5py
 import numpy as np
 from h5py import h5d, h5s, h5t
-from h5py._objects import ObjectID
 
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec
 from refmaker.model.attributes import text_of
 from refmaker.scanners.hdf5.attributes import reference_path
 from refmaker.scanners.hdf5.element_types import Decode, ElementType
+from refmaker.scanners.hdf5.nodes import DatasetNode
+from refmaker.scanners.hdf5.walk.local import heaps_of_values
 
 __all__ = ["INLINE_LIMIT", "check_inline", "decoded_chunk", "native_values", "raw_bytes", "vlen_bytes"]
 
@@ -62,18 +63,22 @@ def vlen_bytes(items: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def decoded_chunk(dataset: h5d.DatasetID, element: ElementType, file_id: ObjectID) -> tuple[bytes, Codec | None]:
+def decoded_chunk(node: DatasetNode, element: ElementType) -> tuple[bytes, Codec | None]:
     """Return (bytes, object codec or None) of one chunk that holds a whole dataset.
 
     Raises:
         UnsupportedError: the dataset is too large to be inlined.
+        BrokenFileError, TruncatedFileError: its values lie in broken heaps.
     """
+    dataset = node.id
     count = math.prod(dataset.shape)
     check_inline(
         count * max(element.stored_nbytes, element.dtype.itemsize), f"{element.decode and element.decode.value}"
     )
     if element.decode not in {Decode.TEXT, Decode.PATHS}:
         return native_values(dataset, element).tobytes(), None
+    for address in heaps_of_values(node.file.superblock, node.address, node.file.opened.source):
+        node.file.check_heap(address)
     values = np.empty(dataset.shape, object)
     memory = dataset.get_type()
     holder = np.empty(dataset.shape, np.dtype(memory.dtype))
@@ -81,7 +86,7 @@ def decoded_chunk(dataset: h5d.DatasetID, element: ElementType, file_id: ObjectI
         dataset.read(h5s.ALL, h5s.ALL, holder, h5t.py_create(holder.dtype))
     values[...] = holder
     if element.decode is Decode.PATHS:
-        items = [reference_path(value, file_id).encode() for value in values.ravel().tolist()]
+        items = [reference_path(value, node.file.id).encode() for value in values.ravel().tolist()]
     else:
         items = [value if isinstance(value, bytes) else str(value or "").encode() for value in values.ravel().tolist()]
     check_inline(sum(map(len, items)), "text of variable length")

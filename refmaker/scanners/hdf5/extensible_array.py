@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refmaker.scanners.hdf5.addressing import Addressing
+from refmaker.scanners.hdf5.checksums import CHECKSUM, check_block, check_blocks
 from refmaker.scanners.hdf5.chunk_grid import ChunkGrid
 from refmaker.scanners.hdf5.chunk_record import ChunkColumns, record_dtype, select_elements
 from refmaker.scanners.hdf5.layout import ExtensibleArrayParameters
@@ -23,7 +24,6 @@ from refmaker.source.base import Bytes, Parser
 
 __all__ = ["read_extensible_array"]
 
-CHECKSUM = 4
 MAX_BITS = 56
 """HDF5 always writes 32; element numbers must fit 64 bits with room to spare."""
 UIntArray = npt.NDArray[np.uint64]
@@ -116,6 +116,7 @@ def _read_header(
     size = 12 + 6 * addressing.size_of_lengths + addressing.size_of_offsets + CHECKSUM
     [block] = yield [addressing.wish(address, size)]
     head = addressing.signed_cursor(block[0], address, b"EAHD", 0)
+    check_block(addressing, block[0].tobytes(), address)
     client, element_size, max_bits, index_block_elements, min_elements, min_pointers, page_bits = head.unpack("7B")
     parameters = ExtensibleArrayParameters(max_bits, index_block_elements, min_pointers, min_elements, page_bits)
     if client != int(filtered) or parameters != expected:
@@ -146,6 +147,7 @@ def _read_elements(array: _Array) -> Parser[ChunkColumns]:
     [block] = yield [addressing.wish(array.index_block, size)]
     if block[0, : len(head)].tobytes() != head:
         raise addressing.broken("extensible array index block expected", array.index_block)
+    check_blocks(addressing, block, array.index_block)
     elements = block[:, len(head) : first_address].view(record)
     parts = [select_elements(addressing, elements, np.zeros(1, np.uint64))]
     addresses = block[0, first_address:-CHECKSUM].view(f"<u{width}").astype(np.uint64)
@@ -235,6 +237,7 @@ def _super_block(array: _Array, number: int, block: Bytes) -> _SuperBlock:
     bitmap = len(head) + array.block_offset_size
     if block[:bitmap].tobytes() != head + int(first[0]).to_bytes(array.block_offset_size, "little"):
         raise addressing.broken("extensible array super block expected", array.index_block)
+    check_block(addressing, block.tobytes(), array.index_block)
     count, pages = _block_count(number), _pages(array, number)
     addresses_start = bitmap + count * -(-pages // 8)
     address = block[addresses_start:-CHECKSUM].view(f"<u{addressing.size_of_offsets}").astype(np.uint64)
@@ -265,12 +268,13 @@ def _data_block_elements(array: _Array, super_block: _SuperBlock, blocks: Bytes)
     first = super_block.first + np.uint64(array.parameters.index_block_elements)
     written = super_block.written
     if written is None:
+        check_blocks(addressing, blocks, array.index_block)
         return select_elements(addressing, blocks[:, start:-CHECKSUM].view(array.record), first)
     count, pages = written.shape
+    check_blocks(addressing, blocks[:, : start + CHECKSUM], array.index_block)
     page = super_block.block_elements // pages
     paged = blocks[:, start + CHECKSUM :].reshape(count, pages, page * array.record.itemsize + CHECKSUM)
-    elements = paged[:, :, :-CHECKSUM].view(array.record)
     page_first = first[:, None] + np.arange(pages, dtype=np.uint64) * np.uint64(page)
-    if not written.all():
-        elements, page_first = elements[written], page_first[written]
-    return select_elements(addressing, elements, page_first)
+    paged, page_first = paged[written], page_first[written]
+    check_blocks(addressing, paged, array.index_block)
+    return select_elements(addressing, paged[:, :-CHECKSUM].view(array.record), page_first)

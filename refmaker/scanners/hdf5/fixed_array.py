@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 
 from refmaker.scanners.hdf5.addressing import Addressing
+from refmaker.scanners.hdf5.checksums import CHECKSUM, check_block, check_blocks
 from refmaker.scanners.hdf5.chunk_grid import ChunkGrid
 from refmaker.scanners.hdf5.chunk_record import ChunkColumns, record_dtype, select_elements
 from refmaker.source.base import Bytes, Parser
@@ -19,7 +20,6 @@ __all__ = ["read_fixed_array"]
 
 HEADER = b"FAHD"
 DATA_BLOCK = b"FADB"
-CHECKSUM = 4
 WHOLE_BLOCK = 1 << 20
 """Bytes up to which a paged data block is fetched without looking at its bitmap first."""
 
@@ -35,6 +35,7 @@ def read_fixed_array(
     widths = addressing.size_of_lengths + addressing.size_of_offsets
     [block] = yield [addressing.wish(address, 8 + widths + CHECKSUM)]
     head = addressing.signed_cursor(block[0], address, HEADER, 0)
+    check_block(addressing, block[0].tobytes(), address)
     client, element_size, found_page_bits = head.unpack("BBB")
     count = head.uint(addressing.size_of_lengths)
     data_block = head.uint(addressing.size_of_offsets)
@@ -52,6 +53,7 @@ def read_fixed_array(
         start = len(head_of_block)
         [block] = yield [addressing.wish(data_block, start + count * element_size + CHECKSUM)]
         _check_data_block(addressing, data_block, block, head_of_block)
+        check_blocks(addressing, block, data_block)
         elements = block[:, start:-CHECKSUM].view(record)
         columns = select_elements(addressing, elements, np.zeros(1, np.uint64))
     position, inside = grid.positions_of_indexes(columns.position, range(len(grid.grid_shape)))
@@ -81,6 +83,7 @@ def _read_pages(
     addressing.offset(data_block, whole)
     [block] = yield [addressing.wish(data_block, whole if whole <= WHOLE_BLOCK else start)]
     _check_data_block(addressing, data_block, block, head_of_block)
+    check_blocks(addressing, block[:, :start], data_block)
     written = np.unpackbits(block[0, bitmap : bitmap + bitmap_size], count=page_count).view(np.bool_)
     full = np.flatnonzero(written[:full_pages]).astype(np.uint64)
     has_tail = tail > 0 and bool(written[-1])
@@ -93,6 +96,8 @@ def _read_pages(
         if has_tail:
             wishes.append(addressing.wish(data_block + tail_start, tail_size))
         pages, *tails = yield wishes
+    for each in (pages, *tails):
+        check_blocks(addressing, each, data_block)
     parts = [select_elements(addressing, pages[:, :-CHECKSUM].view(record), full * np.uint64(page))]
     for last in tails:
         first = np.array([full_pages * page], np.uint64)

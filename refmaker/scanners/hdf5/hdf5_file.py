@@ -1,5 +1,6 @@
 """One open HDF5 file: h5py's view of its objects beside our own view of its bytes."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ from h5py import h5f
 from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
 from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
-from refmaker.scanners.hdf5.dataset_header import ObjectHeader, object_header_of
+from refmaker.scanners.hdf5.dataset_header import ObjectHeader, object_header_of, read_dense_attributes
 from refmaker.scanners.hdf5.global_heap import GlobalHeaps
 from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
 from refmaker.scanners.hdf5.object_header import read_object_header
@@ -59,9 +60,14 @@ class Hdf5File:
         addressing = superblock.addressing
         try:
             messages = drive(read_object_header(addressing, address + addressing.base_address), self.opened.source)
-            return object_header_of(addressing, messages)
+            header = object_header_of(addressing, messages)
         except RefmakerError:
             return None  # libhdf5 will say what is wrong with it, if anything
+        if header.elsewhere is not None:
+            with suppress(RefmakerError):
+                dense = drive(read_dense_attributes(addressing, header.elsewhere), self.opened.source)
+                return header._replace(attributes=dense)
+        return header
 
     def layout(self, address: int) -> DataLayout:
         """Return the data layout message of the dataset whose object header is at ``address``.
@@ -93,6 +99,15 @@ class Hdf5File:
     def base_address(self) -> int:
         """The file position of address 0."""
         return self._known_superblock().base_address
+
+    def check_heap(self, address: int) -> None:
+        """Check a global heap before libhdf5 reads values in it.
+
+        Raises:
+            BrokenFileError, TruncatedFileError: libhdf5 might never return from it.
+        """
+        if self.heaps is not None:
+            self.heaps.collection(address)
 
     def _known_superblock(self) -> Superblock:
         if self.superblock is None:

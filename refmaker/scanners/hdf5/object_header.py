@@ -8,9 +8,8 @@ is the rule; all continuations known at a time are asked for together. Checksums
 import struct
 from typing import NamedTuple
 
-from numcodecs.jenkins import jenkins_lookup3
-
 from refmaker.scanners.hdf5.addressing import Addressing
+from refmaker.scanners.hdf5.checksums import CHECKSUM, check_block
 from refmaker.source.base import Parser, Wish
 
 __all__ = ["HeaderMessage", "read_object_header"]
@@ -18,7 +17,6 @@ __all__ = ["HeaderMessage", "read_object_header"]
 FIRST_READ = 512
 CONTINUATION = 0x10
 REFERENCE_COUNT = 0x16
-CHECKSUM_SIZE = 4
 MAX_MESSAGES = 1 << 17
 """More than any writer makes: version 1 counts messages in 2 bytes, version 2 keeps many attributes elsewhere."""
 MAX_HEADER_BYTES = 16 << 20
@@ -75,14 +73,14 @@ def read_object_header(addressing: Addressing, offset: int) -> Parser[tuple[Head
     )
     start, end, message_head = head
     is_signed = message_head != _V1_MESSAGE.size
-    whole = end + CHECKSUM_SIZE if is_signed else end
+    whole = end + CHECKSUM if is_signed else end
     if whole > len(data):
         _check_total(addressing, address, whole)
         rest = addressing.wish(address + len(data), whole - len(data))
         [block] = yield [rest]
         data += block.tobytes()
     if is_signed:
-        _check_checksum(addressing, offset, data[:whole])
+        check_block(addressing, data[:whole], address)
     messages: list[HeaderMessage] = []
     visited = {offset}
     total = end
@@ -128,16 +126,10 @@ def _continuation(addressing: Addressing, offset: int, data: bytes, *, signed: b
     """Return the messages of a continuation block; version 2 puts them between a signature and a checksum."""
     if not signed:
         return _Block(offset, data, 0, len(data))
-    if data[:4] != b"OCHK" or len(data) < 4 + CHECKSUM_SIZE:
+    if data[:4] != b"OCHK" or len(data) < 4 + CHECKSUM:
         raise addressing.broken(f"'OCHK' expected, {data[:4]!r} found", offset - addressing.base_address)
-    _check_checksum(addressing, offset, data)
-    return _Block(offset, data, 4, len(data) - CHECKSUM_SIZE)
-
-
-def _check_checksum(addressing: Addressing, offset: int, data: bytes) -> None:
-    """Check the lookup3 checksum that ends a block which was read at file position ``offset``."""
-    if jenkins_lookup3(data[:-CHECKSUM_SIZE]) != int.from_bytes(data[-CHECKSUM_SIZE:], "little"):
-        raise addressing.broken("an object header with a wrong checksum", offset - addressing.base_address)
+    check_block(addressing, data, offset - addressing.base_address)
+    return _Block(offset, data, 4, len(data) - CHECKSUM)
 
 
 def _check_total(addressing: Addressing, address: int, length: int) -> None:

@@ -295,7 +295,7 @@ def _decoded(dataset: Dataset) -> tuple[Stored, tuple[Codec, ...]]:
         codec: Codec | None = Codec("vlen-utf8") if dataset.element.dtype.kind == "O" else None
         manifest = ChunkManifest.empty(grid)
     else:
-        chunk, codec = decoded_chunk(dataset.node.id, dataset.element, dataset.file.id)
+        chunk, codec = decoded_chunk(dataset.node, dataset.element)
         manifest = ChunkManifest.inlined(grid, [chunk])
     return Stored(chunk_shape, manifest, (codec,) if codec else (), DatasetState.INLINED), ()
 

@@ -173,7 +173,6 @@ def _chunked(dataset: Dataset) -> Stored:
     chunk_nbytes = math.prod(chunk_shape) * dataset.element.stored_nbytes
     filtered = bool(dataset.header.filters)
     index, unfiltered, notes = _chunk_index(dataset, own_chunk, grid, filtered=filtered)
-    check_inside(dataset, index.offset, index.length)
     if not index.position.size:
         return Stored(chunk_shape, ChunkManifest.empty(full_grid), _codecs_if_known(dataset, chunk_nbytes), notes=notes)
     mask = np.where(unfiltered, np.uint32(0xFFFF_FFFF), index.filter_mask) if unfiltered.any() else index.filter_mask
@@ -225,6 +224,7 @@ def _chunk_index(
         index = dataset.file.chunk_index(layout, dataset.space, dataset.maxshape, filtered=filtered)
     except RefmakerError as error:
         index = iterate_chunks(dataset.node.id, chunk_shape, grid)
+        check_inside(dataset, index.offset, index.length)
         notes = [("slow-index", f"chunk index read by HDF5's own iteration: {error.message}")]
     none = np.zeros(index.position.shape, bool)
     if not filtered or (layout is not None and not layout.partial_chunks_unfiltered):

@@ -70,6 +70,14 @@ def ragged(owner: Any) -> None:
     owner.attrs.create("a", rows, dtype=h5py.vlen_dtype("i4"))
 
 
+def reference_rows(owner: Any) -> None:
+    """Rows of references under another name than the one that dimension scales use."""
+    rows = np.empty(2, object)
+    rows[0] = np.array([owner.file["group"].ref], h5py.ref_dtype)
+    rows[1] = np.array([owner.file["group"].ref, owner.file["d"].ref], h5py.ref_dtype)
+    owner.attrs.create("a", rows, dtype=h5py.vlen_dtype(h5py.ref_dtype))
+
+
 POINT = np.array((1, 2.5, b"ab"), [("n", ">i4"), ("x", "<f8"), ("s", "S3")])
 TEXT_POINT = np.array([("ø", 1)], [("t", h5py.string_dtype()), ("n", "u1")])
 INNER = np.array([((1, 2.5), [3, 4])], [("in", [("a", "u1"), ("b", "<f4")]), ("row", "<i2", 2)])
@@ -117,6 +125,7 @@ KINDS = [
     Kind("compound in compound", value(INNER), {"in": {"a": 1, "b": 2.5}, "row": [3, 4]}),
     Kind("reference", references("group"), "/group"),
     Kind("references", references("group", "d"), ["/group", "/d"]),
+    Kind("rows of references", reference_rows, [["/group"], ["/group", "/d"]]),
     Kind("ragged", ragged, [[1, 2], [3]]),
     Kind("opaque", value(np.void(b"\0\1\2")), DROPPED),
     Kind("long double that is a double", value(np.longdouble(2.5)), 2.5),
@@ -127,9 +136,9 @@ KINDS = [
 ]  # fmt: skip
 
 
-def owners(path: Path, kind: Kind) -> None:
+def owners(path: Path, kind: Kind, libver: str) -> None:
     """Write the attribute to a group, the root and a dataset."""
-    with h5py.File(path, "w", libver=("earliest" if kind.name != "large" else "latest", "latest")) as file:
+    with h5py.File(path, "w", libver=(libver, "latest")) as file:
         group, dataset = file.create_group("group"), file.create_dataset("d", data=np.arange(3))
         for owner in (file, group, dataset):
             owner.attrs["before"] = 1
@@ -137,10 +146,11 @@ def owners(path: Path, kind: Kind) -> None:
             owner.attrs["later"] = 2
 
 
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_an_attribute_keeps_its_value_or_is_dropped_with_a_word(kind: Kind, tmp_path: Path) -> None:
+def test_an_attribute_keeps_its_value_or_is_dropped_with_a_word(kind: Kind, libver: str, tmp_path: Path) -> None:
     path = tmp_path / "attributes.h5"
-    owners(path, kind)
+    owners(path, kind, "latest" if kind.name == "large" else libver)
     result = scan(str(path))
     for owner, where in ((result.root, "/"), (result.root.groups["group"], "group"), (array_of(result).metadata, "d")):
         attributes = dict(owner.attributes)
@@ -262,7 +272,7 @@ def test_readers_see_the_attributes(tmp_path: Path) -> None:
     import zarr
 
     path = tmp_path / "seen.h5"
-    owners(path, Kind("text", value("naïve ☃"), "naïve ☃"))
+    owners(path, Kind("text", value("naïve ☃"), "naïve ☃"), "earliest")
     result: ReferenceSet = scan(str(path))
     assert_reads_as_h5py(result, path)
     root = zarr.open_group(stock_store(path.with_suffix(".json")), mode="r", zarr_format=2)

@@ -10,12 +10,13 @@ import numpy as np
 
 from refmaker.errors import RefmakerError
 from refmaker.scanners.hdf5 import messages as say
+from refmaker.scanners.hdf5.addressing import uints
 from refmaker.scanners.hdf5.datatypes import heap_addresses, pointers_of
+from refmaker.scanners.hdf5.fractal_heap import read_fractal_heap
 from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
+from refmaker.scanners.hdf5.records import read_records
 from refmaker.scanners.hdf5.superblock import read_superblock
-from refmaker.scanners.hdf5.walk.fractal_heap import read_fractal_heap
 from refmaker.scanners.hdf5.walk.heaps import global_heap, local_heap
-from refmaker.scanners.hdf5.walk.records import read_records
 from refmaker.scanners.hdf5.walk.storage import walk_data
 from refmaker.scanners.hdf5.walk.symbol_table import symbol_table_members
 from refmaker.scanners.hdf5.walk.walked import Walked
@@ -25,6 +26,8 @@ from refmaker.source.together import together
 
 __all__ = ["walk"]
 
+HUGE_PLAIN = 1
+"""Record type of huge objects found by number, unfiltered; section III.A.2."""
 HEAP_ID_AT = {5: 4, 6: 8, 8: 0, 9: 0}
 """Record types of links by name (5) and by creation (6), attributes likewise (8, 9) -> position of the heap ID."""
 
@@ -34,7 +37,7 @@ def walk(file: FileAhead) -> Parser[None]:
     if file.take_whole():
         return
     superblock = yield from read_superblock(file.size, location=file.location)
-    Walked(superblock, file).follow(walk_object, superblock.root_object_header_address)
+    Walked(superblock, file.start).follow(walk_object, superblock.root_object_header_address)
 
 
 def walk_object(walked: Walked, address: int) -> Parser[None]:
@@ -131,14 +134,16 @@ def _dense(walked: Walked, place: say.Dense, follow: Callable[[Walked, bytes], N
 
 
 def _all_records(walked: Walked, tree: int) -> Parser[None]:
-    yield from read_records(walked, tree)
+    yield from read_records(walked.addressing, tree)
 
 
 def _dense_objects(walked: Walked, place: say.Dense, follow: Callable[[Walked, bytes], None]) -> Parser[None]:
     """Read heap and name B-tree side by side, then follow each object of the heap."""
     heap, (kind, records) = yield from together(
-        read_fractal_heap(walked, place.heap), read_records(walked, place.trees[0])
+        read_fractal_heap(walked.addressing, place.heap), read_records(walked.addressing, place.trees[0])
     )
+    if heap.head.huge_tree != walked.addressing.undefined:
+        walked.start(_huge(walked, heap.head.huge_tree))
     if kind not in HEAP_ID_AT:
         return
     at = HEAP_ID_AT[kind]
@@ -150,6 +155,18 @@ def _dense_objects(walked: Walked, place: say.Dense, follow: Callable[[Walked, b
             follow(walked, body)
         except RefmakerError:
             continue  # as above
+
+
+def _huge(walked: Walked, tree: int) -> Parser[None]:
+    """Wish for a heap's huge objects."""
+    addressing = walked.addressing
+    kind, records = yield from read_records(addressing, tree)
+    if kind != HUGE_PLAIN or not len(records):
+        return
+    offsets, lengths = addressing.size_of_offsets, addressing.size_of_lengths
+    address, length = uints(records[:, :offsets]), uints(records[:, offsets : offsets + lengths])
+    pairs = zip(address.tolist(), length.tolist(), strict=True)
+    yield addressing.checked([addressing.wish(at, nbytes) for at, nbytes in pairs])
 
 
 def _external_files(walked: Walked, message: HeaderMessage) -> None:

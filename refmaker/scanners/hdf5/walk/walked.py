@@ -8,7 +8,6 @@ import numpy.typing as npt
 from refmaker.scanners.hdf5.addressing import Addressing
 from refmaker.scanners.hdf5.superblock import Superblock
 from refmaker.source.base import Parser
-from refmaker.source.rounds import FileAhead
 
 __all__ = ["Walked"]
 
@@ -24,16 +23,16 @@ class Walked:
         addressing: how it writes addresses.
     """
 
-    def __init__(self, superblock: Superblock, file: FileAhead) -> None:
+    def __init__(self, superblock: Superblock, start: Callable[[Parser[None]], None]) -> None:
         self.superblock = superblock
         self.addressing: Addressing = superblock.addressing
-        self._file = file
+        self._start = start
         self._seen: set[tuple[str, int]] = set()
 
     def follow(self, parse: Callable[["Walked", int], Parser[None]], address: int) -> None:
         """Start the parser of the structure at ``address``, unless there is none or it has been started before."""
         if self.is_new(parse.__name__, address):
-            self._file.start(parse(self, address))
+            self._start(parse(self, address))
 
     def follow_all(self, parse: Callable[["Walked", int], Parser[None]], addresses: npt.NDArray[np.uint64]) -> None:
         """Do the same for many."""
@@ -51,4 +50,4 @@ class Walked:
 
     def start(self, parser: Parser[None]) -> None:
         """Let a parser run beside the others."""
-        self._file.start(parser)
+        self._start(parser)

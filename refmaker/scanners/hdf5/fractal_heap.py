@@ -12,27 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from refmaker.scanners.hdf5.addressing import uints
-from refmaker.scanners.hdf5.walk.records import read_records
-from refmaker.scanners.hdf5.walk.walked import Walked
+from refmaker.scanners.hdf5.addressing import Addressing, uints
+from refmaker.scanners.hdf5.checksums import CHECKSUM, check_block
 from refmaker.source.base import Bytes, Parser, Wish
 from refmaker.source.cursor import Cursor
 
 __all__ = ["FractalHeap", "read_fractal_heap"]
 
+CHECKSUMS = 2
+"""Flag of the header: direct blocks have checksums."""
 MANAGED, HUGE, TINY = 0, 1, 2
 """What bits 4 and 5 of a heap ID say of an object."""
 DEEPEST = 16
 MOST_ROWS = 64
 """Rows double, and addresses have 64 bits."""
-HUGE_PLAIN = 1
-"""Record type of huge objects found by number, unfiltered; section III.A.2."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
     """The header's fields that say where things are."""
 
+    offset_size: int
     id_length: int
     filters_length: int
     width: int
@@ -43,6 +43,12 @@ class _Head:
     root: int
     root_rows: int
     huge_tree: int
+    has_checksums: bool
+
+    @property
+    def checksum_at(self) -> int:
+        """Position of a direct block's checksum, of its objects where it has none."""
+        return 5 + self.offset_size + -(-self.heap_bits // 8)
 
     @property
     def direct_rows(self) -> int:
@@ -80,7 +86,7 @@ class FractalHeap:
         if row < 0:
             return None
         at = offset - self.starts[row]
-        return self.blocks[row][at : at + length].tobytes()
+        return self.blocks[row][at : at + length].tobytes() if at + length <= self.blocks[row].size else None
 
 
 def _length_width(head: _Head) -> int:
@@ -90,31 +96,47 @@ def _length_width(head: _Head) -> int:
     return max(min(by_block, by_object), 1)
 
 
-def read_fractal_heap(walked: Walked, address: int) -> Parser[FractalHeap]:
-    """Read the heap at ``address``: all its blocks, and its huge objects."""
-    addressing = walked.addressing
+def read_fractal_heap(addressing: Addressing, address: int) -> Parser[FractalHeap]:
+    """Read the heap at ``address``: all its blocks.
+
+    Raises:
+        BrokenFileError, TruncatedFileError: there is none, or one that contradicts itself.
+        UnsupportedError: its blocks are filtered.
+    """
     size = 26 + 12 * addressing.size_of_lengths + 3 * addressing.size_of_offsets
     [block] = yield [addressing.wish(address, size)]
-    head = _head(walked, block[0], address)
+    head = _head(addressing, block[0], address)
     if head.filters_length:
         raise addressing.unsupported("filtered fractal heap", "heap")
-    if head.huge_tree != addressing.undefined:
-        walked.start(_huge(walked, head.huge_tree))
+    check_block(addressing, block[0].tobytes(), address)
     if head.root == addressing.undefined:
         return FractalHeap(head, [], [])
     if head.root_rows == 0:
         [block] = yield [addressing.wish(head.root, head.starting_size)]
+        _check_direct(addressing, head, address, block[0])
         return FractalHeap(head, [0], [block[0]])
-    found = dict((yield from _read_blocks(walked, head)))
+    found = dict((yield from _read_blocks(addressing, head)))
+    for direct in found.values():
+        _check_direct(addressing, head, address, direct)
     starts = sorted(found)
     return FractalHeap(head, starts, [found[start] for start in starts])
 
 
-def _head(walked: Walked, block: Bytes, address: int) -> _Head:
-    addressing = walked.addressing
+def _check_direct(addressing: Addressing, head: _Head, address: int, block: Bytes) -> None:
+    """Check a block of objects of the heap at ``address``; its checksum counts as zeros in itself."""
+    data = block.tobytes()
+    if data[: 5 + head.offset_size] != b"FHDB\0" + address.to_bytes(head.offset_size, "little"):
+        raise addressing.broken("direct block of a fractal heap expected", address)
+    if head.has_checksums:
+        at = head.checksum_at
+        rest = data[:at] + bytes(CHECKSUM) + data[at + CHECKSUM :]
+        check_block(addressing, rest + data[at : at + CHECKSUM], address)
+
+
+def _head(addressing: Addressing, block: Bytes, address: int) -> _Head:
     offsets, lengths = addressing.size_of_offsets, addressing.size_of_lengths
     cursor = addressing.signed_cursor(block, address, b"FRHP", 0)
-    id_length, filters_length, _flags, longest_managed = cursor.unpack("HHBI")
+    id_length, filters_length, flags, longest_managed = cursor.unpack("HHBI")
     cursor.skip(lengths)
     huge_tree = cursor.uint(offsets)
     cursor.skip(lengths + offsets + 8 * lengths)  # free space and statistics
@@ -129,6 +151,7 @@ def _head(walked: Walked, block: Bytes, address: int) -> _Head:
     if not all(value and not value & (value - 1) for value in powers) or starting_size > largest_direct:
         raise addressing.broken(f"fractal heap of {width} x {starting_size} to {largest_direct} bytes", address)
     return _Head(
+        offsets,
         id_length,
         filters_length,
         width,
@@ -139,13 +162,13 @@ def _head(walked: Walked, block: Bytes, address: int) -> _Head:
         root,
         root_rows,
         huge_tree,
+        bool(flags & CHECKSUMS),
     )
 
 
-def _read_blocks(walked: Walked, head: _Head) -> Parser[list[tuple[int, Bytes]]]:
+def _read_blocks(addressing: Addressing, head: _Head) -> Parser[list[tuple[int, Bytes]]]:
     """Return all direct blocks as (place in the heap, bytes), level by level of indirect blocks."""
-    addressing = walked.addressing
-    prefix = 5 + addressing.size_of_offsets + -(-head.heap_bits // 8)
+    prefix = head.checksum_at
     level = [(0, head.root, head.root_rows)]
     direct: list[tuple[int, int, int]] = []
     visited: set[int] = set()
@@ -163,6 +186,7 @@ def _read_blocks(walked: Walked, head: _Head) -> Parser[list[tuple[int, Bytes]]]
         for (start, _, rows), block in zip(level, blocks, strict=True):
             if block[0, :4].tobytes() != b"FHIB":
                 raise addressing.broken("indirect block of a fractal heap expected", 0)
+            check_block(addressing, block[0].tobytes(), start)
             columns = block[0, prefix:-4].reshape(-1, addressing.size_of_offsets)
             for row, place, address in _children(head, start, uints(columns)):
                 if address == addressing.undefined:
@@ -172,7 +196,7 @@ def _read_blocks(walked: Walked, head: _Head) -> Parser[list[tuple[int, Bytes]]]
                 elif 0 < (rows_below := head.rows_of(head.row_size(row))) < rows:
                     below.append((place, address, rows_below))
         level = below
-    return (yield from _direct_blocks(walked, direct))
+    return (yield from _direct_blocks(addressing, direct))
 
 
 def _children(head: _Head, start: int, addresses: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
@@ -184,8 +208,7 @@ def _children(head: _Head, start: int, addresses: npt.NDArray[np.uint64]) -> Ite
         place += head.row_size(row)
 
 
-def _direct_blocks(walked: Walked, direct: list[tuple[int, int, int]]) -> Parser[list[tuple[int, Bytes]]]:
-    addressing = walked.addressing
+def _direct_blocks(addressing: Addressing, direct: list[tuple[int, int, int]]) -> Parser[list[tuple[int, Bytes]]]:
     by_size: dict[int, list[tuple[int, int]]] = {}
     for place, address, size in direct:
         by_size.setdefault(size, []).append((place, address))
@@ -198,15 +221,3 @@ def _direct_blocks(walked: Walked, direct: list[tuple[int, int, int]]) -> Parser
     for members, block in zip(by_size.values(), blocks, strict=True):
         found.extend((place, row) for (place, _), row in zip(members, block, strict=True))
     return found
-
-
-def _huge(walked: Walked, tree: int) -> Parser[None]:
-    """Wish for the heap's huge objects."""
-    addressing = walked.addressing
-    kind, records = yield from read_records(walked, tree)
-    if kind != HUGE_PLAIN or not len(records):
-        return
-    offsets, lengths = addressing.size_of_offsets, addressing.size_of_lengths
-    address, length = uints(records[:, :offsets]), uints(records[:, offsets : offsets + lengths])
-    pairs = zip(address.tolist(), length.tolist(), strict=True)
-    yield addressing.checked([addressing.wish(at, nbytes) for at, nbytes in pairs])
