@@ -14,6 +14,8 @@ __all__ = ["GlobalHeap", "GlobalHeaps", "read_global_heap"]
 
 FIRST_READ = 4096
 """The least that a collection takes, and what libhdf5 reads at first."""
+KEPT_NBYTES = 64 << 20
+"""Bytes of collections to keep in memory."""
 HEAD_SIZE = 16
 """Bytes of a collection's head and of an object's: both are padded to whole 8 bytes."""
 _OBJECT_HEAD = {2: struct.Struct("<H6xH6x"), 4: struct.Struct("<H6xI4x"), 8: struct.Struct("<H6xQ")}
@@ -64,13 +66,19 @@ def read_global_heap(addressing: Addressing, address: int) -> Parser[GlobalHeap]
 
 
 class GlobalHeaps:
-    """The collections of one file, each read once."""
+    """The collections of one file; the latest stay in memory.
+
+    Attributes:
+        addressing: of the file.
+    """
 
     def __init__(self, addressing: Addressing, source: ByteSource) -> None:
         self.addressing = addressing
         self._source = source
-        self._known: dict[int, GlobalHeap] = {}
-        self._nbytes = 0
+        self._kept: dict[int, GlobalHeap] = {}
+        self._kept_nbytes = 0
+        self._nbytes: dict[int, int] = {}
+        self._total_nbytes = 0
 
     def collection(self, address: int) -> GlobalHeap:
         """Return the collection at ``address``.
@@ -78,11 +86,20 @@ class GlobalHeaps:
         Raises:
             BrokenFileError: there is none, or a wrong one.
         """
-        heap = self._known.get(address)
+        heap = self._kept.get(address)
         if heap is None:
             heap = drive(read_global_heap(self.addressing, address), self._source)
-            self._nbytes += len(heap.data)
-            if self._nbytes > self.addressing.end_of_file:
-                raise self.addressing.broken("global heaps that overlap", address)
-            self._known[address] = heap
+            self._keep(address, heap)
         return heap
+
+    def _keep(self, address: int, heap: GlobalHeap) -> None:
+        if address not in self._nbytes:
+            self._nbytes[address] = len(heap.data)
+            self._total_nbytes += len(heap.data)
+            if self._total_nbytes > self.addressing.end_of_file:
+                raise self.addressing.broken("global heaps that overlap", address)
+        if self._kept_nbytes > KEPT_NBYTES:
+            self._kept.clear()
+            self._kept_nbytes = 0
+        self._kept[address] = heap
+        self._kept_nbytes += len(heap.data)
