@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any, Unpack
 
 from refmaker import __version__, errors
 from refmaker.batch.executors import Futures, Processes, TaskExecutor
-from refmaker.batch.inputs import listed
+from refmaker.batch.inputs import Listed, listed
 from refmaker.batch.job import Job, JobKeywords, job_of
 from refmaker.batch.ledger import NAME, FileState, Ledger, Listing
-from refmaker.batch.reduction import clear_leftovers, combined, write_document, write_separate
+from refmaker.batch.reduction import clear_leftovers, combined, documents, write_document, write_separate
 from refmaker.batch.results import Results
 from refmaker.batch.scanning import Policy, Progress, ProgressCallback, scan_pending
 from refmaker.combine.outcome import AxisSummary
-from refmaker.errors import OptionError, RefmakerError
+from refmaker.errors import OptionError, RefmakerError, SourceError
 from refmaker.model.reference_set import DatasetState, Note
 from refmaker.source.location import local_path
 
@@ -38,6 +38,7 @@ class IndexReport:
     Attributes:
         directory: the job's; its ledger has the details of every file.
         listing: what a look at the inputs found, or None: the job went on with the list it had.
+        listed: when the inputs were last looked at, in seconds since 1970 UTC; None: not known.
         scanned: files scanned by this run, failures included.
         files: how many are in each state.
         datasets: of scanned files, how many are in each state.
@@ -54,6 +55,7 @@ class IndexReport:
     scanned: int
     files: Mapping[FileState, int]
     datasets: Mapping[DatasetState, int]
+    listed: float | None = None
     written: tuple[str, ...] = ()
     is_complete: bool = True
     is_stopped: bool = False
@@ -161,6 +163,7 @@ def run(
             scanned=before[FileState.PENDING] - files[FileState.PENDING],
             files=files,
             datasets=datasets,
+            listed=ledger.fact("listed_at"),
             is_complete=is_complete and bool(files[FileState.DONE]),
             is_stopped=is_stopped,
             seconds=time.perf_counter() - started,
@@ -183,9 +186,15 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
             raise OptionError(
                 "the job there has other inputs; --update takes these instead", location=str(job.directory)
             )
+        if job.separate is not None:
+            rows = ledger.rows(*(state for state in FileState if state is not FileState.VANISHED))
+            for _ in documents(((row.url, row.name) for row in rows), job):
+                pass
         return None
     tell(Progress("listing"))
     files = listed(job.inputs, job.scan.options.storage_options, ask=update)
+    if job.separate is not None:
+        files = _distinct(files, job)
     first = next(files, None)
     if first is None:
         raise OptionError("the inputs name no file")
@@ -194,8 +203,16 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
         scan_digest=job.scan_digest,
         inputs_digest=job.inputs_digest,
         version=__version__,
+        listed_at=time.time(),
         inputs=len(job.inputs),
     )
+
+
+def _distinct(files: Iterator[Listed], job: Job) -> Iterator[Listed]:
+    """Yield the files, as long as the documents of their own are distinct."""
+    first, second = tee(files)
+    for file, _ in zip(first, documents(((file.url, file.name) for file in second), job), strict=True):
+        yield file
 
 
 def _is_written(job: Job, ledger: Ledger) -> bool:
@@ -296,13 +313,14 @@ def _held(directory: Path) -> Iterator[None]:
     """Hold a job's directory, so that no other run works on it; the kernel lets go of it whatever happens to us.
 
     Raises:
-        OptionError: another run holds it, or it cannot be made.
+        OptionError: another run holds it.
+        SourceError: it cannot be made.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise OptionError(f"cannot be used: {error.strerror}", location=str(directory)) from error
+        raise SourceError(f"the job's directory cannot be used: {error.strerror}", location=str(directory)) from error
     try:
         for attempt in range(LOCK_ATTEMPTS):  # ``refmaker status`` tries the lock for a moment
             try:

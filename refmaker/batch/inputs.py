@@ -87,7 +87,8 @@ def _lines(inputs: Iterable[str]) -> Iterator[str]:
                 with Path(item[1:]).open(encoding="utf-8") as file:
                     yield from _stripped(file)
             except (OSError, UnicodeDecodeError) as error:
-                raise SourceError(f"the list cannot be read: {error}", location=item[1:]) from error
+                reason = getattr(error, "strerror", None) or error
+                raise SourceError(f"the list cannot be read: {reason}", location=item[1:]) from error
         else:
             yield item
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from refmaker.batch.outcome import ScanSettings
+from refmaker.batch.targets import check_targets
 from refmaker.combine.options import (
     LOAD_BELOW,
     Attrs,
@@ -153,6 +154,25 @@ class Job:
             value = getattr(self.scan, name)
             if value is not None and value <= 0:
                 raise OptionError(f"{name} is {value}; it is more than 0")
+        self._check_outputs()
+
+    def _check_outputs(self) -> None:
+        """Refuse what the outputs cannot have, or would not heed."""
+        write = self.write
+        separate = None if self.separate is None else f"{self.separate.rstrip('/')}/...{write.separate_suffix}"
+        check_targets(
+            [target for target in (self.output, separate) if target is not None],
+            zarr_format=write.zarr_format,
+            templates=write.templates,
+            record_size=write.record_size,
+        )
+        if separate is None and write.separate_suffix != WriteSettings().separate_suffix:
+            raise OptionError("separate_suffix is given, but no directory for separate documents (separate)")
+        useless = [name for name in SECTIONS["combine"] if getattr(self.combine, name) != getattr(NO_COMBINATION, name)]
+        if self.output is None and useless:
+            raise OptionError(f"{useless[0]} is about the document of all files together, and no output is given")
+        if self.workers is not None and self.dask not in {None, "local"}:
+            raise OptionError(f"workers are processes of this machine; the cluster at {self.dask} has its own")
 
     @property
     def scan_digest(self) -> str:
@@ -174,6 +194,7 @@ class Job:
 
 
 COMBINE = frozenset(SECTIONS["combine"])
+NO_COMBINATION = CombineOptions()
 
 
 def _digest(value: Any) -> str:
@@ -292,7 +313,8 @@ def read_job_file(path: str) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8")
         found = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise OptionError(f"the job file cannot be read: {error}", location=path) from error
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"the job file cannot be read: {reason}", location=path) from error
     try:
         return _flat(found)
     except OptionError as error:

@@ -18,7 +18,7 @@ from typing import Any
 from refmaker.batch.inputs import Listed
 from refmaker.batch.outcome import Failed, Outcome, Scanned, Task
 from refmaker.batch.results import Place
-from refmaker.errors import BrokenFileError
+from refmaker.errors import BrokenFileError, RefmakerError, SourceError
 from refmaker.model.reference_set import DatasetState
 
 __all__ = ["NAME", "FileRow", "FileState", "Ledger", "Listing"]
@@ -26,6 +26,17 @@ __all__ = ["NAME", "FileRow", "FileState", "Ledger", "Listing"]
 NAME = "ledger.sqlite"
 FORMAT = 1
 """The version of the tables; raised when they change."""
+OUTSIDE = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+"""Kinds of errors that are no fault of the file: a full disk, a lock, missing permissions."""
 PAGE = 1000
 """Rows read at once: others may write between pages."""
 
@@ -138,6 +149,7 @@ class Ledger:
 
         Raises:
             BrokenFileError: it is no ledger, or of another version.
+            SourceError: it cannot be opened or made.
         """
         mode = "rwc" if not read_only else "rw" if os.access(path.parent, os.W_OK) else "ro"
         where = f"{path.absolute().as_uri()}?mode={mode}"
@@ -152,7 +164,7 @@ class Ledger:
                     self._set("format", FORMAT)
             version = self.fact("format")
         except sqlite3.Error as error:
-            raise BrokenFileError(f"is no ledger of a job: {error}", location=str(path)) from error
+            raise self._error(error) from error
         if version != FORMAT:
             raise BrokenFileError(f"is a ledger of version {version}, not {FORMAT}", location=str(path))
 
@@ -163,8 +175,16 @@ class Ledger:
     def __enter__(self) -> "Ledger":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, where: object) -> None:
+        """Close it; what SQLite raised meanwhile becomes an error of ours."""
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._error(error) from error
+
+    def _error(self, error: sqlite3.Error) -> RefmakerError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in OUTSIDE:  # the low byte is the kind
+            return SourceError(f"the job's ledger cannot be used: {error}", location=str(self._path))
+        return BrokenFileError(f"is no ledger of a job, or a damaged one: {error}", location=str(self._path))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -173,7 +193,8 @@ class Ledger:
         try:
             yield
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # on a full disk SQLite has rolled back itself
+                self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
 

@@ -7,7 +7,7 @@ and costs of scanning stay in the ledger. So a job that was killed and resumed w
 import glob
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,16 @@ from refmaker.batch.ledger import FileRow, FileState, Ledger
 from refmaker.batch.packing import KnownMetadata, unpack
 from refmaker.batch.results import Results
 from refmaker.batch.scanning import Progress, ProgressCallback
+from refmaker.batch.targets import check_below, folder_of
 from refmaker.combine.combination import combination
 from refmaker.combine.inputs import Input
 from refmaker.combine.outcome import Combination
 from refmaker.errors import BrokenFileError, OptionError
 from refmaker.model.reference_set import ReferenceSet, ScanReport
 from refmaker.references import inline_below, write_references
-from refmaker.references.relocate import relative_to
-from refmaker.source.location import local_path, options_for
+from refmaker.source.location import absolute_url, local_path, options_for
 
-__all__ = ["clear_leftovers", "combined", "document_names", "stored", "write_document", "write_separate"]
+__all__ = ["clear_leftovers", "combined", "documents", "stored", "write_document", "write_separate"]
 
 SAVED_EVERY = 2.0
 """Seconds after which documents that were written are entered in the ledger."""
@@ -76,14 +76,9 @@ def write_document(references: ReferenceSet, target: str, job: Job) -> None:
     options = job.scan.options.storage_options
     if settings.inline_below:
         references = inline_below(references, settings.inline_below, options)
-    folder = None
-    if settings.relative:
-        folder = target.rstrip("/").rpartition("/")[0] or ("/" if target.startswith("/") else ".")
-        shortened = relative_to(folder)
-        for source in references.sources:
-            if shortened(source.url) == source.url:
-                message = f"a relative location needs it below the document's directory, {folder}"
-                raise OptionError(message, location=source.url)
+    folder = folder_of(target) if settings.relative else None
+    if folder is not None:
+        check_below(references, folder)
     write_references(
         references,
         target,
@@ -118,24 +113,31 @@ def clear_leftovers(job: Job, since: float) -> None:
                 path.unlink()
 
 
-def document_names(rows: Iterator[FileRow], suffix: str) -> dict[int, str]:
-    """Return, by row, the name of each file's own document below the directory of such documents.
+def documents(files: Iterable[tuple[str, str]], job: Job) -> Iterator[str]:
+    """Yield where each file's own document goes.
+
+    Args:
+        files: URL and name (below the directory of such documents) of each.
+        job: says the directory and the suffix.
 
     Raises:
-        OptionError: two files would have the same.
+        OptionError: two files would have the same, or it would be a file of the job.
     """
+    base, suffix = (job.separate or "").rstrip("/"), job.write.separate_suffix
     owners: dict[str, str] = {}
-    names = {}
-    for row in rows:
-        folder, slash, last = row.name.rpartition("/")
+    for url, name in files:
+        folder, slash, last = name.rpartition("/")
         stem = last.rpartition(".")[0] or last
-        name = f"{folder}{slash}{stem}{suffix}"
-        if name in owners:
-            message = f"{owners[name]} would have the same document, {name}; index them as two jobs"
-            raise OptionError(message, location=row.url)
-        owners[name] = row.url
-        names[row.id] = name
-    return names
+        target = f"{base}/{folder}{slash}{stem}{suffix}"
+        if owners.setdefault(target, url) != url:
+            message = (
+                f"{owners[target]} would have the same document, {target}; index them as two jobs, or, if their "
+                "directories differ, by one glob that keeps these (DIR/**/*)"
+            )
+            raise OptionError(message, location=url)
+        if absolute_url(target) in {url, absolute_url(job.output or "")}:
+            raise OptionError("the document of a file would overwrite the file or the output", location=target)
+        yield target
 
 
 def write_separate(job: Job, ledger: Ledger, results: Results, progress: ProgressCallback) -> None:
@@ -145,14 +147,13 @@ def write_separate(job: Job, ledger: Ledger, results: Results, progress: Progres
         OptionError: two files would have the same document, or an option makes no sense.
         SourceError: one cannot be written.
     """
-    base = (job.separate or "").rstrip("/")
-    names = document_names(ledger.rows(FileState.DONE), job.write.separate_suffix)
+    total = ledger.count()[FileState.DONE]
     digest = job.output_digest[:16]
     written: list[tuple[int, str]] = []
     saved = time.monotonic()
     try:
-        for number, row in enumerate(ledger.rows(FileState.DONE), 1):
-            target = f"{base}/{names[row.id]}"
+        targets = documents(((row.url, row.name) for row in ledger.rows(FileState.DONE)), job)
+        for number, (row, target) in enumerate(zip(ledger.rows(FileState.DONE), targets, strict=True), 1):
             stamp = f"{digest}:{row.place.checksum if row.place else 0:08x}"
             path = local_path(target)
             if row.published != stamp or (path is not None and not Path(path).exists()):
@@ -163,6 +164,6 @@ def write_separate(job: Job, ledger: Ledger, results: Results, progress: Progres
             if time.monotonic() - saved > SAVED_EVERY:
                 ledger.note_published(written)
                 written, saved = [], time.monotonic()
-            progress(Progress("writing", number, len(names)))
+            progress(Progress("writing", number, total))
     finally:
         ledger.note_published(written)

@@ -6,11 +6,13 @@ without results are removed.
 
 import os
 import zlib
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from refmaker.errors import BrokenFileError
+from refmaker.errors import BrokenFileError, SourceError
 
 __all__ = ["Place", "Results"]
 
@@ -43,8 +45,23 @@ class Results:
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.shard"
 
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SourceError(f"scan results cannot be stored: {error.strerror}", location=str(self._folder)) from error
+
     def append(self, data: bytes) -> Place:
-        """Write a result; it is on disk after ``flush``."""
+        """Write a result; it is on disk after ``flush``.
+
+        Raises:
+            SourceError: the disk does not take it.
+        """
+        with self._storing():
+            return self._appended(data)
+
+    def _appended(self, data: bytes) -> Place:
         if self._writing is not None and self._writing.tell() > SHARD_BYTES:
             self.flush()
             self._writing.close()
@@ -58,10 +75,15 @@ class Results:
         return place
 
     def flush(self) -> None:
-        """Have everything that was written reach the disk."""
-        if self._writing is not None:
-            self._writing.flush()
-            os.fsync(self._writing.fileno())
+        """Have everything that was written reach the disk.
+
+        Raises:
+            SourceError: the disk does not take it.
+        """
+        with self._storing():
+            if self._writing is not None:
+                self._writing.flush()
+                os.fsync(self._writing.fileno())
 
     def read(self, place: Place) -> bytes:
         """Return a result.
@@ -101,5 +123,6 @@ class Results:
         """Close all files."""
         self._close_reading()
         if self._writing is not None:
-            self._writing.close()
-            self._writing = None
+            writing, self._writing = self._writing, None
+            with self._storing():
+                writing.close()

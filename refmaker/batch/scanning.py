@@ -110,6 +110,7 @@ class _Work:
             exhausted = False
             for task, outcome in self._executor.wait(TICK):
                 self._enter(task, outcome)
+            self._tell()  # also when nothing was finished: whoever follows sees the time pass
             if time.monotonic() - self._committed > COMMIT_SECONDS or self._unwritten_bytes > COMMIT_BYTES:
                 self.commit()
 
@@ -139,6 +140,8 @@ class _Work:
                 self._failed += 1
             self._unwritten.append((task, outcome, place))
             self._finished += 1
+
+    def _tell(self) -> None:
         self._progress(Progress("scanning", self._finished, self._total, self._failed, len(self._later)))
 
     def commit(self) -> None:

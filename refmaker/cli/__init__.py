@@ -4,6 +4,27 @@ Nothing here knows formats or encodings: a verb checks its options, calls the li
 returns an exit code. Starting costs click and nothing else; verbs import the library when they run.
 """
 
-from refmaker.cli.commands import main, run
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
-__all__ = ["main", "run"]
+__all__ = ["INTERRUPTED", "main", "run"]
+
+INTERRUPTED = 130
+"""What shells report of a program that Ctrl-C ended: 128 + SIGINT."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; whatever goes wrong is one line on stderr."""
+    try:
+        from refmaker.cli.commands import run_verb
+
+        return run_verb(arguments)
+    except KeyboardInterrupt:  # also while modules are imported
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))

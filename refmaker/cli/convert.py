@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from refmaker.cli.documented import Verb
 from refmaker.cli.failures import ExitCode, debug_option
-from refmaker.cli.options import BYTE_SIZE, identity, storage_option, zarr_format_option
+from refmaker.cli.options import check_folder, identity, note_unused, options_of, storage_option
+from refmaker.cli.progress import following
+from refmaker.cli.shared_options import inline_option, zarr_format_option
 from refmaker.cli.text import counted, shown
 from refmaker.errors import OptionError
 from refmaker.source.location import absolute_url
@@ -23,7 +26,24 @@ OUT ends in:
   .parq, .parquet             a directory, for many chunks"""
 
 
-@click.command("convert", epilog=EPILOG)
+@click.command(
+    "convert",
+    epilog=EPILOG,
+    cls=Verb,
+    short_help="Write references again: other encodings, other places.",
+    examples=(
+        ("JSON to Parquet, which readers load in parts:", "refmaker convert ocean.json ocean.parq"),
+        (
+            "The files were uploaded to a bucket, and references are to follow them:",
+            "refmaker convert ocean.json moved.json.zst --relocate /data/archive=s3://bucket/archive",
+        ),
+        (
+            "References that can be moved together with the files beside them:",
+            "refmaker convert ocean.json moving.json --relative-to .",
+        ),
+    ),
+    see_also=("refmaker info shows where files are now; refmaker verify finds out whether references still fit.",),
+)
 @click.argument("given", metavar="IN")
 @click.argument("output", metavar="OUT")
 @click.option(
@@ -31,21 +51,26 @@ OUT ends in:
     "moves",
     multiple=True,
     metavar="OLD=NEW",
-    help="Files at OLD, or below it, are now at NEW; repeatable, the longest OLD that fits counts.",
+    help="Files at OLD, or below it, are now at NEW (absolute paths or URLs). Repeatable; the longest OLD that fits "
+    "counts.",
 )
-@click.option("--relative-to", metavar="DIR", help="Write locations below DIR relative to it; keep OUT in DIR.")
-@zarr_format_option
 @click.option(
-    "--inline-below", type=BYTE_SIZE, default=0, metavar="SIZE", help="Fetch chunks smaller than SIZE and store them."
+    "--relative-to",
+    metavar="DIR",
+    help="Write where files below DIR are relative to DIR; OUT is to be kept in DIR.",
 )
+@inline_option
+@zarr_format_option
 @click.option("--templates", is_flag=True, help="JSON: write directories that many files share only once.")
 @click.option(
     "--record-size",
     type=click.IntRange(1, 1 << 24),
     metavar="N",
-    help="Parquet: chunks in a partition; default 100000.",
+    help="Parquet: chunks in a partition, which readers load whole.  [default: 100000]",
 )
-@click.option("--allow-credentials", is_flag=True, help="Write URLs that hold passwords or signatures.")
+@click.option(
+    "--allow-credentials", is_flag=True, help="Write URLs that hold passwords or signatures, instead of refusing them."
+)
 @storage_option
 @debug_option
 def convert_command(
@@ -54,18 +79,25 @@ def convert_command(
     output: str,
     moves: tuple[str, ...],
     relative_to: str | None,
-    zarr_format: int,
-    inline_below: int,
+    zarr_format: int | None,
+    inline_below: int | None,
     templates: bool,
     record_size: int | None,
     allow_credentials: bool,
     storage_options: dict[str, Any] | None,
 ) -> int:
-    """Write the references IN (path or URL, JSON or Parquet) as OUT, in the encoding of its suffix."""
+    """Write the references IN again as OUT: in another encoding, for other places, with small chunks stored.
+
+    IN and OUT are paths or URLs; OUT's suffix says the encoding.
+    """
+    from refmaker.batch.targets import check_targets
+    from refmaker.references.options import RECORD_SIZE
+
+    check_targets([output], zarr_format=zarr_format or 2, templates=templates, record_size=record_size or RECORD_SIZE)
+    check_folder(output)
     from refmaker import inline_below as inlined
     from refmaker import open_references, write_references
     from refmaker.references import relocate
-    from refmaker.references.options import RECORD_SIZE
 
     if _within(given, output):
         raise OptionError(f"would be overwritten, and it is read: {shown(given)}; write elsewhere", location=output)
@@ -74,20 +106,44 @@ def convert_command(
         references = relocate(references, _moves(moves, references))
     if any(_within(source.url, output) for source in references.sources):
         raise OptionError("would be overwritten, and the references are to it", location=output)
+    if relative_to is not None:
+        _check_relative(references, relative_to)
     if inline_below:
-        references = inlined(references, inline_below, storage_options)
+        with following(1) as tell:
+            tell("reading small chunks", 0)
+            references = inlined(references, inline_below, storage_options)
     write_references(
         references,
         output,
         relative_to=relative_to,
-        zarr_format=zarr_format,
+        zarr_format=zarr_format or 2,
         templates=templates,
         record_size=record_size or RECORD_SIZE,
         allow_credentials=allow_credentials,
-        storage_options=storage_options if "://" in output else None,
+        storage_options=options_of(output, storage_options),
     )
     click.echo(f"{shown(output)}: {_said(references)}")
+    note_unused({"--storage-option": storage_options}, given, output, *(source.url for source in references.sources))
     return ExitCode.DONE
+
+
+def _check_relative(references: "ReferenceSet", folder: str) -> None:
+    """Refuse a directory that no file is below; say how many are not."""
+    from refmaker.references.relocate import relative_to
+
+    relative = relative_to(folder)
+    others = [
+        source.url
+        for source in references.sources
+        if relative(source.url) == source.url and absolute_url(source.url) == source.url
+    ]
+    if others and len(others) == len(references.sources):
+        raise OptionError(f"--relative-to: no file is below it; the first is {others[0]}", location=folder)
+    if others:
+        told = (
+            f"{counted(len(others), 'file')} not below {shown(folder)}, such as {shown(others[0])}: written as absolute"
+        )
+        click.echo(f"note: {told}", err=True)
 
 
 def _within(place: str, output: str) -> bool:

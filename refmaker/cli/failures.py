@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import click
 from refmaker.cli.text import shown
 from refmaker.errors import OptionError, RefmakerError, UnsupportedError
 
-__all__ = ["ExitCode", "Failure", "Settings", "attempt", "debug_option"]
+__all__ = ["ExitCode", "Failure", "Settings", "attempt", "debug_option", "failure_of", "reported"]
 
 T = TypeVar("T")
 
@@ -54,7 +54,12 @@ def _set_debug(context: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 debug_option = click.option(
-    "--debug", is_flag=True, expose_value=False, is_eager=True, callback=_set_debug, help="Show tracebacks."
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show where an error came from, as a traceback.",
 )
 """``--debug``, before the verb or behind it."""
 
@@ -96,10 +101,20 @@ def attempt(action: Callable[[], T], settings: Settings) -> T | Failure:
     except Exception as error:  # noqa: BLE001  the last resort
         if settings.debug:
             traceback.print_exc(file=sys.stderr)
-        return _failure(error)
+        return failure_of(error)
 
 
-def _failure(error: Exception) -> Failure:
+def reported(write: Callable[[], None], code: ExitCode, settings: Settings) -> ExitCode:
+    """Write a run's report and return how the run ends: done in part if only the report could not be written."""
+    written = attempt(write, settings)
+    if not isinstance(written, Failure):
+        return code
+    replace(written, message=f"all else is done, but there is no report: {written.message}").show()
+    return ExitCode.DONE_IN_PART if code is ExitCode.DONE else code
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return an exception as a value."""
     if isinstance(error, RefmakerError):
         return Failure(
             kind=type(error).__name__,

@@ -4,12 +4,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from refmaker.cli.failures import ExitCode, debug_option
-from refmaker.cli.options import BYTE_SIZE, storage_option
+from refmaker.cli import INTERRUPTED
+from refmaker.cli.combine import axis_lines, conflicts_told
+from refmaker.cli.documented import Verb, options_under
+from refmaker.cli.failures import ExitCode, Settings, debug_option, reported
+from refmaker.cli.notes import note_lines, warn
+from refmaker.cli.options import BYTE_SIZE, check_report, note_unused, storage_option
+from refmaker.cli.shared_options import (
+    choice,
+    combining,
+    given,
+    inline_option,
+    placements,
+    relative_option,
+    scanning,
+    zarr_format_option,
+)
 from refmaker.cli.status import job_lines
 from refmaker.cli.text import counted, shown
 from refmaker.errors import ConflictError
@@ -20,129 +35,203 @@ if TYPE_CHECKING:
 
 __all__ = ["index_command"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 PLAIN_SECONDS = 10.0
 """Between two lines of progress where there is no terminal."""
 
+running = options_under(
+    "How the job runs",
+    choice(
+        "--on-error",
+        "raise",
+        "skip",
+        "quarantine",
+        help="A file that fails. raise: nothing is written; skip: it is left out, and the next run tries it again; "
+        "quarantine: it is left out until it changes.",
+    ),
+    click.option(
+        "--max-failures",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Stop when more files than this have failed.  [default: 0 with --on-error raise, else no limit]",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Times a file is scanned again that failed for a passing reason.  [default: 2]",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(1), metavar="N", help="Processes on this machine.  [default: one for each CPU]"
+    ),
+    click.option(
+        "--timeout", type=float, metavar="SECONDS", help="The most that scanning one file may take.  [default: 600]"
+    ),
+    click.option(
+        "--memory",
+        type=BYTE_SIZE,
+        metavar="SIZE",
+        help="The most bytes that a process may allocate (Linux only).  [default: no limit]",
+    ),
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Remote files: requests in flight of each process.  [default: 128]",
+    ),
+    click.option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Scan on the Dask cluster with this scheduler (tcp://HOST:PORT), or, with 'local', on one that is started "
+        "here for the job.  [default: processes of this machine]",
+    ),
+)
+writing = options_under(
+    "How documents are written",
+    relative_option,
+    inline_option,
+    zarr_format_option,
+    click.option("--templates", is_flag=True, default=None, help="JSON: write directories that many files share once."),
+    click.option(
+        "--record-size",
+        type=click.IntRange(1, 1 << 24),
+        metavar="N",
+        help="Parquet: chunks in a partition, which readers load whole.  [default: 100000]",
+    ),
+    click.option(
+        "--separate-suffix", metavar="SUFFIX", help="Encoding of the documents in --separate DIR.  [default: .json]"
+    ),
+)
 
-def _choice(name: str, *choices: str, help: str) -> Callable[[Command], Command]:  # noqa: A002  click's word
-    return click.option(name, type=click.Choice(choices), help=f"{help}  [default: {choices[0]}]")
 
-
-@click.command("index")
+@click.command(
+    "index",
+    cls=Verb,
+    short_help="Make references of whole archives, as a job that can be resumed.",
+    examples=(
+        ("An archive as one data set:", "refmaker index 'archive/**/*.nc' --concat time -o archive.parq"),
+        (
+            "The same later on: new and changed files are scanned, vanished ones dropped:",
+            "refmaker index 'archive/**/*.nc' --concat time -o archive.parq --update",
+        ),
+        (
+            "A document for each file; files that fail are left out and reported:",
+            "refmaker index 'archive/**/*.nc' --separate references --on-error skip --report report.json",
+        ),
+        (
+            "An archive in a public bucket, scanned on a Dask cluster:",
+            "refmaker index 's3://bucket/*.nc' -o s3.parq --storage-option anon=true --dask tcp://HOST:8786",
+        ),
+        ("Everything written down in a job file (schemas/job.schema.json):", "refmaker index -f job.toml"),
+    ),
+    codes={
+        ExitCode.NOTHING_DONE: "nothing was written: the message on stderr says why; what was scanned is kept",
+        ExitCode.DONE_IN_PART: "written, but files failed, datasets were skipped, or the report could not be written; "
+        "each is named",
+    },
+    see_also=(
+        "refmaker status shows how a job stands, also while it runs.",
+        "refmaker combine does the same for a few files, without a job; refmaker scan makes documents of single files.",
+    ),
+)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-f", "--file", "job_file", metavar="JOB", help="Job file (.toml or .json); options given here win.")
-@click.option("-o", "--output", metavar="OUT", help="Document of all files together (.json, .parq, ...).")
-@click.option("--separate", metavar="DIR", help="Also, or instead: one document a file, in this directory.")
-@click.option("--job", metavar="DIR", help="Where the ledger and the results are kept.  [default: OUT.job]")
-@click.option("--update", is_flag=True, help="Look at the inputs again: new, changed and vanished files.")
-@click.option("--report", metavar="JSON", help="Write what became of every file and dataset to this file.")
-@_choice(
-    "--on-error",
-    "raise",
-    "skip",
-    "quarantine",
-    help="A file that fails: it prevents the output; is left out, and tried again by the next run; is left out until "
-    "it changes.",
-)
-@click.option("--max-failures", type=int, metavar="N", help="Stop after more failures.  [default: 0 with raise]")
-@click.option("--retries", type=int, metavar="N", help="Try a file again whose failure may pass.  [default: 2]")
-@click.option("--workers", type=int, metavar="N", help="Processes.  [default: one for each CPU]")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Most that one file may take.  [default: 600]")
-@click.option("--memory", type=BYTE_SIZE, metavar="SIZE", help="Most that a process may allocate.")
-@click.option("--concurrency", type=int, metavar="N", help="Requests in flight of each process.")
-@click.option("--dask", metavar="ADDRESS", help="Scan on a Dask cluster (tcp://...), or 'local': on one made here.")
-@click.option("--concat", multiple=True, metavar="DIM", help="Concatenate along this dimension; repeatable.")
 @click.option(
-    "--from",
-    "places",
-    multiple=True,
-    metavar="DIM=WHERE",
-    help="Where a file belongs along DIM: values, name:REGEX, attribute:NAME or position; see 'combine'.",
+    "-o",
+    "--output",
+    metavar="OUT",
+    help="The document of all files together: .json, .json.gz, .json.zst, .parq or .parquet.",
 )
-@click.option("--dates", multiple=True, metavar="DIM=FORMAT", help="Read names or attributes as dates (%Y%m%d).")
-@_choice("--on-missing-variable", "raise", "fill", help="A variable that some files lack.")
-@_choice("--attrs", "first", "identical", "drop-conflicts", help="Attributes that differ and change no values.")
-@_choice("--join", "exact", "outer", help="Places of the grid that no file fills.")
-@_choice("--on-overlap", "raise", "first", "last", help="Rows with the same coordinate value: whose are kept.")
-@_choice("--on-gap", "note", "raise", help="Steps that seem to be missing along a dimension.")
-@_choice("--on-differing", "raise", "first", "drop", "stack", help="A variable without DIM whose values differ.")
-@click.option("--same", multiple=True, metavar="GLOB", help="Variables to take from the first file, not compared.")
-@click.option("--load-below", type=BYTE_SIZE, metavar="SIZE", help="Store values of coordinates up to SIZE.")
-@_choice("--on-unsupported", "raise", "skip", help="A dataset that cannot be expressed: fail the file, or report it.")
-@click.option("--format", metavar="NAME", help="Take the files to be of this format.")
-@click.option("--group", metavar="PATH", help="Scan only this group; it becomes the root.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Only datasets whose path matches; repeatable.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="No datasets whose path matches; repeatable.")
-@click.option("--chunk-bytes", type=BYTE_SIZE, metavar="SIZE", help="Cut contiguous data into chunks of this size.")
-@click.option("--series", type=int, multiple=True, metavar="N", help="TIFF: only this series; repeatable.")
-@click.option("--level", "levels", type=int, multiple=True, metavar="N", help="TIFF: only this resolution; repeatable.")
-@_choice("--geo", "auto", "off", help="TIFF: make map coordinates of GeoTIFF tags.")
-@click.option("--relative", is_flag=True, default=None, help="Write locations relative to the document.")
-@click.option("--inline-below", type=BYTE_SIZE, metavar="SIZE", help="Store chunks smaller than SIZE in the document.")
-@click.option("--zarr-format", type=click.Choice(["2", "3"]), help="Zarr version of the metadata.  [default: 2]")
-@click.option("--templates", is_flag=True, default=None, help="Write directories that URLs share once (JSON).")
-@click.option("--record-size", type=int, metavar="N", help="Chunks in a partition (Parquet).")
-@click.option("--separate-suffix", metavar="SUFFIX", help="Of single files' documents.  [default: .json]")
+@click.option(
+    "--separate",
+    metavar="DIR",
+    help="A document for each file, in this directory, with the files' names below the first wildcard; beside or "
+    "instead of OUT.",
+)
+@click.option(
+    "--job",
+    metavar="DIR",
+    help="Local directory where results are kept, so that the job can go on.  [default: OUT.job, or DIR.job]",
+)
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Look at the inputs again, if the job was begun before: scan new and changed files, drop vanished ones.",
+)
+@click.option(
+    "--report", metavar="JSON", help="Write what became of every file and dataset to this file, for programs."
+)
+@running
+@scanning
+@combining
+@writing
 @storage_option
-@click.option("-v", "--verbose", is_flag=True, help="List every failed file and note, not only counts.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="List every failed file, skipped dataset and note, not only the first."
+)
 @debug_option
+@click.pass_obj
 def index_command(
+    settings: Settings,
+    /,
     *,
     inputs: tuple[str, ...],
     job_file: str | None,
-    output: str | None,
-    separate: str | None,
-    job: str | None,
     update: bool,
     report: str | None,
-    places: tuple[str, ...],
-    dates: tuple[str, ...],
+    places: dict[str, str],
+    dates: dict[str, str],
     verbose: bool,
     **options: Any,
 ) -> int:
-    """Scan INPUTs (paths, URLs, globs; @FILE or - for lists) and write references to all of them.
+    """Scan many files, in processes of their own, and write references to all of them.
 
-    Interrupted or killed, the same command goes on where it was; when it is done, it adds what is new (--update).
+    INPUTs are paths, URLs and globs ('archive/**/*.nc', quoted so that the shell leaves them alone), @FILE for a file
+    that lists them, or - for a list on stdin. A crash, a hang or a broken file costs that file. Interrupted or killed,
+    the same command goes on where it was.
     """
     from refmaker.batch.index import run
-    from refmaker.batch.job import job_of, read_job_file
+    from refmaker.batch.job import TOP, job_of, read_job_file
 
     said = read_job_file(job_file) if job_file is not None else {}
-    given = {name: value for name, value in options.items() if value is not None and value != ()}
-    if "zarr_format" in given:
-        given["zarr_format"] = int(given["zarr_format"])
+    asked = said | given(options) | ({"inputs": inputs} if inputs else {})
     if places or dates:
-        from refmaker.cli.combine import pairs_option, placements
-
-        context = click.get_current_context()
-        pairs = [pairs_option(context, context.command.params[0], texts) for texts in (places, dates)]
-        given["place"] = placements(*pairs)
-    top: dict[str, Any] = {"inputs": inputs or said.pop("inputs", ()), "output": output or said.pop("output", None)}
-    top |= {"separate": separate or said.pop("separate", None), "job": job or said.pop("job", None)}
-    for name in top:
-        said.pop(name, None)
-    if not top["inputs"]:
+        asked["place"] = placements(places, dates)
+    if not asked.get("inputs"):
         raise click.UsageError("there are no inputs: name files, or a job file that does (-f JOB)")
-    asked = job_of(**top, options=said | given)
+    top = {name: asked.pop(name, None) for name in TOP}
+    job = job_of(**top, options=asked)
+    check_report(report, *filter(None, (job_file, job.output)))
     try:
         with _followed() as progress:
-            found = run(asked, update=update, progress=progress)
+            found = run(job, update=update, progress=progress)
     except ConflictError as error:
-        head, *conflicts = error.message.splitlines()
-        for line in (f"error: {head}", *conflicts, f"what was scanned is kept in {asked.directory}"):
-            click.echo(shown(line), err=True)
+        conflicts_told(error, f"what was scanned is kept in {job.directory}")
         return ExitCode.NOTHING_DONE
+    except KeyboardInterrupt:
+        click.echo(
+            f"\ninterrupted; what was scanned is kept in {shown(str(job.directory))}, and the same command goes on",
+            err=True,
+        )
+        return INTERRUPTED
     code = exit_code(found)
     for line in lines(found, verbose=verbose):
         click.echo(line)
     if not found.is_complete:
         click.echo(f"error: {shown(_hindrance(found))}", err=True)
-    if report is not None:
-        from refmaker.cli.index_report import write_index_report
+    warn(job.output or "", found.notes)
+    if not any(item == "-" or item.startswith("@") for item in job.inputs):  # which list who knows what
+        unused = {name: asked.get(key) for name, key in STORES_ONLY.items()}
+        note_unused(unused, *job.inputs, *filter(None, (job.output, job.separate, report)))
+    if report is None:
+        return code
+    from refmaker.cli.index_report import write_index_report
 
-        write_index_report(found, report, exit_code=code)
-    return code
+    storage_options = job.scan.options.storage_options
+    return reported(lambda: write_index_report(found, report, storage_options, exit_code=code), code, settings)
+
+
+STORES_ONLY = {"--storage-option": "storage_options", "--concurrency": "concurrency"}
+"""Option that is for remote files only -> its name in a job."""
 
 
 def exit_code(found: "IndexReport") -> ExitCode:
@@ -157,11 +246,13 @@ def exit_code(found: "IndexReport") -> ExitCode:
 def _hindrance(found: "IndexReport") -> str:
     from refmaker.batch.ledger import FileState
 
-    if found.is_stopped:
-        left = found.files[FileState.PENDING]
-        return f"stopped, because too many files failed (--max-failures); {counted(left, 'file')} still to be scanned"
+    if left := found.files[FileState.PENDING]:
+        return (
+            f"stopped, because {counted(found.failed, 'file')} failed (--max-failures N lets more fail, --on-error "
+            f"skip any number); {counted(left, 'file')} still to be scanned"
+        )
     if not found.files[FileState.DONE]:
-        return "no file could be scanned"
+        return "nothing was written, because no file could be scanned"
     return f"nothing was written, because {counted(found.failed, 'file')} failed (--on-error skip leaves them out)"
 
 
@@ -173,16 +264,14 @@ def lines(found: "IndexReport", *, verbose: bool) -> Iterator[str]:
             f"{counted(changed.total, 'input file')}: {changed.new} new, {changed.changed} changed, "
             f"{changed.vanished} vanished"
         )
+    else:
+        when = "" if found.listed is None else f" since {datetime.fromtimestamp(found.listed, UTC):%F %T} UTC"
+        yield f"the inputs were not looked at again{when}; --update adds new and changed files and drops vanished ones"
     yield f"scanned {counted(found.scanned, 'file')} in {found.seconds:.1f} s"
     yield from job_lines(found.directory, most=None if verbose else 10)
     for axis in found.axes:
-        values = "" if axis.first is None else f", {shown(axis.first)} to {shown(axis.last or '')}"
-        yield f"{shown(axis.path)}: {axis.length} in {counted(axis.blocks, 'piece')}{values}"
-        yield from (f"{shown(axis.path)}: gap: {shown(gap)}" for gap in axis.gaps)
-    if found.notes:
-        yield f"{counted(len(found.notes), 'note')}{':' if verbose else '; -v lists them'}"
-        if verbose:
-            yield from ("  " + shown(f"{note.path or '/'}: {note.code}: {note.sentence}") for note in found.notes)
+        yield from axis_lines(axis)
+    yield from note_lines(found.notes, verbose=verbose)
     for target in found.written:
         yield f"written: {shown(target)}"
     if found.is_complete and not found.written:
@@ -203,6 +292,7 @@ def _followed() -> "Iterator[Callable[[Progress], None]]":
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TextColumn("{task.fields[rate]}", markup=False),
+        bars.TimeElapsedColumn(),
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -253,7 +343,6 @@ class _Plain:
         text = self._rate.text(now, eta=True)
         if now.step == self._step and moment - self._told < PLAIN_SECONDS:
             return
-        if now.step != self._step or moment - self._told >= PLAIN_SECONDS:
-            self._step, self._told = now.step, moment
-            count = f" {now.done}/{now.total}" if now.total else ""
-            click.echo(f"{now.step}{count}{f', {text}' if text else ''}", err=True)
+        self._step, self._told = now.step, moment
+        count = f" {now.done}/{now.total}" if now.total else ""
+        click.echo(f"{now.step}{count}{f', {text}' if text else ''}", err=True)

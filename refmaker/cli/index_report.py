@@ -1,7 +1,7 @@
 """What became of every file and dataset of a job, as JSON for programs (``schemas/index-report-v1.schema.json``)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from refmaker import __version__
@@ -9,6 +9,7 @@ from refmaker.batch.index import IndexReport
 from refmaker.batch.ledger import NAME, FileRow, FileState, Ledger
 from refmaker.batch.reduction import stored
 from refmaker.batch.results import Results
+from refmaker.cli.options import options_of
 from refmaker.model.reference_set import DatasetReport, DatasetState
 from refmaker.references.publish import publish
 
@@ -17,7 +18,9 @@ __all__ = ["write_index_report"]
 REPORT_VERSION = 1
 
 
-def write_index_report(found: IndexReport, url: str, *, exit_code: int) -> None:
+def write_index_report(
+    found: IndexReport, url: str, storage_options: Mapping[str, Any] | None, *, exit_code: int
+) -> None:
     """Write the report, whole or not at all, file by file: there may be a million."""
     head = {
         "report_version": REPORT_VERSION,
@@ -33,7 +36,10 @@ def write_index_report(found: IndexReport, url: str, *, exit_code: int) -> None:
     }
     results = Results(found.directory / "results")
     try:
-        with Ledger(found.directory / NAME, read_only=True) as ledger, publish(url) as file:
+        with (
+            Ledger(found.directory / NAME, read_only=True) as ledger,
+            publish(url, options_of(url, storage_options)) as file,
+        ):
             file.write(json.dumps(head)[:-1].encode() + b', "files": [\n')
             for number, row in enumerate(ledger.rows()):
                 file.write((b",\n" if number else b"") + json.dumps(_file_json(row, results)).encode())

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from refmaker.cli.documented import Verb
 from refmaker.cli.failures import ExitCode, debug_option
-from refmaker.cli.options import storage_option
+from refmaker.cli.options import note_unused, storage_option
 from refmaker.cli.text import aligned, bytes_text, counted, shown
 
 if TYPE_CHECKING:
@@ -23,18 +24,36 @@ MOST_SOURCES = 20
 """Sources that the text lists; ``--json`` lists all."""
 
 
-@click.command("info")
+@click.command(
+    "info",
+    cls=Verb,
+    short_help="Show what references hold.",
+    examples=(
+        ("A table for people:", "refmaker info ocean.json"),
+        ("All there is to know, for programs:", "refmaker info ocean.parq --json"),
+        (
+            "References in a public bucket:",
+            "refmaker info s3://bucket/ocean.json --storage-option anon=true",
+        ),
+    ),
+    see_also=("refmaker verify reads the files as well.",),
+)
 @click.argument("references", metavar="REFS")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs: all sources, exact numbers of bytes.")
 @storage_option
 @debug_option
 def info_command(references: str, *, as_json: bool, storage_options: dict[str, Any] | None) -> int:
-    """Show the groups, arrays, chunks and source files of the reference document REFS (a path or URL)."""
+    """Show the groups, arrays, chunks and source files that references hold.
+
+    REFS is the path or URL of a document, JSON or Parquet, of refmaker or of kerchunk. The files themselves are not
+    read.
+    """
     from refmaker import open_references
 
     found = inspect(references, open_references(references, storage_options=storage_options))
     for line in [json.dumps(asdict(found))] if as_json else lines(found):
         click.echo(line)
+    note_unused({"--storage-option": storage_options}, references)
     return ExitCode.DONE
 
 

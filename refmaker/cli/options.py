@@ -3,15 +3,28 @@
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
-from refmaker.source.location import local_path
+from refmaker.errors import OptionError
+from refmaker.source.location import local_path, options_for
 
-__all__ = ["BYTE_SIZE", "Job", "identity", "plan", "storage_option", "zarr_format_option"]
+__all__ = [
+    "BYTE_SIZE",
+    "Job",
+    "check_folder",
+    "check_report",
+    "check_wildcards",
+    "identity",
+    "note_unused",
+    "options_of",
+    "plan",
+    "storage_option",
+]
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
@@ -53,21 +66,66 @@ storage_option = click.option(
     multiple=True,
     metavar="NAME=VALUE",
     callback=_storage_options,
-    help="For the fsspec filesystem, repeatable; VALUE is read as JSON where it is JSON (anon=true), else as text. "
-    "By protocol, where there are several: s3='{\"anon\": true}'.",
+    help="For the store (fsspec's filesystem), such as anon=true for public buckets: VALUE is JSON if it can be, else "
+    "text. With several kinds of stores, by protocol: s3='{\"anon\": true}'. Repeatable.",
 )
 """``--storage-option anon=true``: a dict in ``storage_options``, or None."""
 
 
-zarr_format_option = click.option(
-    "--zarr-format",
-    type=click.Choice(["2", "3"]),
-    default="2",
-    show_default=True,
-    callback=lambda _, __, text: int(text),
-    help="Zarr version of the metadata: 2 opens everywhere; 3 in JSON only.",
-)
-"""``--zarr-format 3``: an int."""
+def note_unused(names: Mapping[str, object], *urls: str) -> None:
+    """Say of options for stores that were given that nothing is in a store.
+
+    Args:
+        names: option -> its value, None or false if it was not given.
+        *urls: everything that is read or written.
+    """
+    found = [name for name, value in names.items() if value]
+    if found and all(local_path(url) is not None for url in urls):
+        click.echo(f"note: {' and '.join(found)} did nothing: all files are local", err=True)
+
+
+def check_wildcards(files: Sequence[str]) -> None:
+    """Refuse wildcards that the shell left alone, where files are taken by name.
+
+    Raises:
+        click.UsageError: there are some, and no file of that very name.
+    """
+    for file in files:
+        path = local_path(file)
+        if path is not None and any(c in path for c in "*?[") and not os.path.lexists(path):
+            raise click.UsageError(f"{file} matches no file; the shell fills in wildcards outside quotes only")
+
+
+def options_of(output: str, storage_options: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the storage options for writing to a place; None for a local one."""
+    return None if local_path(output) is not None else options_for(output, storage_options)
+
+
+def check_report(report: str | None, *others: str) -> None:
+    """Find out before the work, not after it, that a report cannot be written.
+
+    Raises:
+        click.UsageError: it would overwrite one of the other files, or is a directory.
+        OptionError: its directory does not exist.
+    """
+    if report is None:
+        return
+    if identity(report) in map(identity, others):
+        raise click.UsageError(f"--report {report} would overwrite another file of this run")
+    if (path := local_path(report)) is not None and Path(path).expanduser().is_dir():
+        raise click.UsageError(f"{report} is a directory; --report wants a file")
+    check_folder(report)
+
+
+def check_folder(output: str) -> None:
+    """Find out before the work, not after it, that there is no place for an output.
+
+    Raises:
+        OptionError: its directory does not exist.
+    """
+    path = local_path(output)
+    if path is not None and not (folder := Path(path).expanduser().absolute().parent).is_dir():
+        raise OptionError(f"cannot be written: there is no directory {folder}", location=output)
 
 
 @dataclass(frozen=True, slots=True)

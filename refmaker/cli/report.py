@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from refmaker import __version__
 from refmaker.cli.failures import ExitCode, Failure
-from refmaker.cli.options import Job
+from refmaker.cli.options import Job, options_of
 from refmaker.cli.text import aligned, bytes_text, counted, shown
 from refmaker.model.reference_set import DatasetReport, DatasetState, ScanReport
 from refmaker.source.location import without_credentials
@@ -100,11 +100,11 @@ def report_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def write_report(outcomes: Sequence[Outcome], url: str) -> None:
+def write_report(outcomes: Sequence[Outcome], url: str, storage_options: Mapping[str, Any] | None) -> None:
     """Write the machine-readable report, whole or not at all."""
     from refmaker.references.publish import publish
 
-    with publish(url) as file:
+    with publish(url, options_of(url, storage_options)) as file:
         file.write(json.dumps(report_json(outcomes), indent=1).encode() + b"\n")
 
 

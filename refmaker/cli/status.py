@@ -9,22 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from refmaker.cli.documented import Verb
 from refmaker.cli.failures import ExitCode, debug_option
 from refmaker.cli.text import counted, shown
 
 if TYPE_CHECKING:
-    from refmaker.batch.ledger import Ledger
+    from refmaker.batch.ledger import FileRow, Ledger
 
 __all__ = ["job_lines", "status_command"]
 
 
-@click.command("status")
+@click.command(
+    "status",
+    cls=Verb,
+    short_help="Show how a job of 'index' stands.",
+    examples=(
+        ("The job whose output is archive.parq, also while it runs:", "refmaker status archive.parq"),
+        ("Every file that failed, and why:", "refmaker status archive.parq.job -v"),
+        ("For programs:", "refmaker status archive.parq --json"),
+    ),
+    see_also=("refmaker index starts jobs and goes on with them.",),
+)
 @click.argument("job", metavar="JOB")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-@click.option("-v", "--verbose", is_flag=True, help="List every failed file, not only the first ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="List every failed file and skipped dataset, not only the first 10."
+)
 @debug_option
 def status_command(*, job: str, as_json: bool, verbose: bool) -> int:
-    """Show how a job stands; JOB is its directory, or the output beside which it lies."""
+    """Show how a job of 'refmaker index' stands: files done, failed and still to be scanned.
+
+    JOB is the job's directory, or the output beside which it lies. Looking does not disturb a run.
+    """
     directory = _directory(job)
     if as_json:
         click.echo(json.dumps(status_json(directory), indent=1))
@@ -110,5 +126,14 @@ def _listed(ledger: "Ledger", states: tuple[Any, ...], files: Any, most: int | N
         if most is not None and number == most:
             yield f"  ... and {total - most} more; -v lists them"
             return
-        said = f": {row.kind}: {row.message}" if row.kind else ""
-        yield f"  {row.state.value}: {shown(f'{row.url}{said}')}"
+        yield f"  {row.state.value}: {shown(row.url)}{_why(row)}"
+
+
+def _why(row: "FileRow") -> str:
+    """Return what is known of a failure, without the file's name, which messages begin with."""
+    if row.kind is None:
+        return ""
+    message = row.message or ""
+    for spelling in (row.url, shown(row.url)):
+        message = message.removeprefix(f"{spelling}: ")
+    return f": {row.kind}: {shown(message)}"

@@ -1,20 +1,23 @@
 """Text for people and for ``grep``: quantities, columns, names made safe. Lines are never wrapped."""
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+import re
+from collections.abc import Sequence
 
-__all__ = ["aligned", "bytes_text", "counted", "followed", "shown"]
-
-T = TypeVar("T")
-R = TypeVar("R")
+__all__ = ["aligned", "bytes_text", "counted", "shown"]
 
 WIDEST = 60
 """A cell longer than this pushes its own row aside, not every row."""
 
 
+LOCAL = re.compile(r"(?<!:)\bfile://(?=/)")
+
+
 def shown(text: str) -> str:
-    """Return ``text`` on one line: names in a file may hold line breaks, escape sequences and half characters."""
+    """Return ``text`` on one line: names in a file may hold line breaks, escape sequences and half characters.
+
+    URLs of local files become plain paths, so that a file has one name in all that is printed.
+    """
+    text = LOCAL.sub("", text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
@@ -46,29 +49,3 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def followed(items: Sequence[T], work: Callable[[T], R], label: Callable[[T], str]) -> list[R]:
-    """Return ``work`` of every item; when there are several and stderr is a terminal, behind a progress bar."""
-    if len(items) < 2 or not sys.stderr.isatty():
-        return [work(item) for item in items]
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        return list(_advancing(items, work, label, progress.update, progress.add_task("", total=len(items))))
-
-
-def _advancing(
-    items: Sequence[T], work: Callable[[T], R], label: Callable[[T], str], update: Callable[..., None], task: object
-) -> Iterable[R]:
-    for item in items:
-        update(task, description=shown(label(item)))
-        yield work(item)
-        update(task, advance=1)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from refmaker import __version__
-from refmaker.cli.failures import ExitCode, debug_option
-from refmaker.cli.options import identity, storage_option
+from refmaker.cli.documented import Verb
+from refmaker.cli.failures import ExitCode, Settings, debug_option, reported
+from refmaker.cli.options import check_report, options_of, storage_option
+from refmaker.cli.progress import following
 from refmaker.cli.text import aligned, counted, shown
+from refmaker.source.location import without_credentials
 
 if TYPE_CHECKING:
     from refmaker.verify.findings import Verification
@@ -22,32 +25,55 @@ MOST_ARRAYS = 200
 """Arrays without mismatches that the table lists; the report has all."""
 
 
-@click.command("verify")
+@click.command(
+    "verify",
+    cls=Verb,
+    short_help="Hold references against the files that they were made of.",
+    examples=(
+        ("A sample of every array's chunks:", "refmaker verify ocean.json"),
+        ("Everything, with a report for programs:", "refmaker verify ocean.json --all --report verified.json"),
+        (
+            "References and files in a public bucket, their ranges and 2 chunks of each array:",
+            "refmaker verify s3://bucket/ocean.json --sample 2 --no-native --storage-option anon=true",
+        ),
+    ),
+    codes={
+        ExitCode.DONE: "references and files fit",
+        ExitCode.NOTHING_DONE: "the references could not be read: the message on stderr says why",
+        ExitCode.DONE_IN_PART: "they fit, but the report could not be written",
+        ExitCode.MISMATCH: "they do not fit; each mismatch is named",
+    },
+    see_also=("refmaker convert --relocate tells references where files are now; refmaker scan makes new ones.",),
+)
 @click.argument("references", metavar="REFS")
 @click.option(
     "--sample",
     type=click.IntRange(1),
     metavar="N",
-    help="Chunks of each array that are read; default 8. Ranges are checked of all.",
+    help="How many chunks of each array are read, the same ones every time; where they lie is "
+    "checked of all.  [default: 8]",
 )
-@click.option("--all", "everything", is_flag=True, help="Read every chunk.")
+@click.option("--all", "everything", is_flag=True, help="Read every chunk; excludes --sample.")
 @click.option(
     "--native/--no-native",
     default=True,
     show_default=True,
-    help="Compare values, types, fill values and attributes with what h5py, netCDF4 or tifffile read.",
+    help="Whether values, types, fill values and attributes are compared with what h5py, netCDF4 or tifffile read.",
 )
-@click.option("--report", metavar="JSON", help="Write what was checked and found to this file.")
+@click.option("--report", metavar="JSON", help="Write what was checked and found to this file, for programs.")
 @click.option(
     "--allow",
     multiple=True,
     metavar="PREFIX",
-    help="URLs that sources may lie under beside those allowed anyway; repeatable, '*' allows all.",
+    help="URLs that files may lie under, besides those that references may name anyway; '*' allows all. Repeatable.",
 )
 @storage_option
 @click.option("-v", "--verbose", is_flag=True, help="List what could not be checked, not only how much.")
 @debug_option
+@click.pass_obj
 def verify_command(
+    settings: Settings,
+    /,
     *,
     references: str,
     sample: int | None,
@@ -58,31 +84,33 @@ def verify_command(
     storage_options: dict[str, Any] | None,
     verbose: bool,
 ) -> int:
-    """Hold the references REFS (path or URL) against their files: ends with 0 if they fit, with 4 if not.
+    """Hold references against the files that they were made of.
 
-    Every source must be there and unchanged, every range inside it and over no other; the chunks that are read must
-    decode, to the values that the native library reads.
+    REFS is the path or URL of a document. Every file must be there and unchanged, every chunk's bytes inside it and
+    over no other's; the chunks that are read must decode, to the values that the native library reads.
     """
     from refmaker import verify
     from refmaker.verify.run import SAMPLE
 
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other")
-    if report is not None and identity(report) == identity(references):
-        raise click.UsageError(f"--report {report} would overwrite the references")
-    found = verify(
-        references,
-        sample=None if everything else sample or SAMPLE,
-        native=native,
-        storage_options=storage_options,
-        allow=allow,
-    )
+    check_report(report, references)
+    with following(1) as tell:
+        tell(f"verifying {without_credentials(references)}", 0)
+        found = verify(
+            references,
+            sample=None if everything else sample or SAMPLE,
+            native=native,
+            storage_options=storage_options,
+            allow=allow,
+        )
     for line in lines(references, found, verbose=verbose):
         click.echo(line)
     code = ExitCode.DONE if found.ok else ExitCode.MISMATCH
-    if report is not None:
-        _write(report_json(references, found, code), report)
-    return code
+    if report is None:
+        return code
+    content = report_json(references, found, code)
+    return reported(lambda: _write(content, report, storage_options), code, settings)
 
 
 def lines(name: str, found: "Verification", *, verbose: bool) -> Iterator[str]:
@@ -125,8 +153,8 @@ def report_json(name: str, found: "Verification", code: ExitCode) -> dict[str, A
     }
 
 
-def _write(content: dict[str, Any], url: str) -> None:
+def _write(content: dict[str, Any], url: str, storage_options: dict[str, Any] | None) -> None:
     from refmaker.references.publish import publish
 
-    with publish(url) as file:
+    with publish(url, options_of(url, storage_options)) as file:
         file.write(json.dumps(content, indent=1).encode() + b"\n")

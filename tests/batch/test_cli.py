@@ -1,5 +1,6 @@
 """``refmaker index`` and ``refmaker status``: what they say, write and return."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ def test_all_is_well(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["counts"]["done"] == len(found["files"]) == 5
     assert found["datasets"]["referenced"] == 20
     assert run(asked) == 0
-    assert "nothing to write" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "nothing to write" in said
+    assert "the inputs were not looked at again since 20" in said
+    assert "--update adds new" in said
 
 
 def test_failures_are_named_and_counted(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,10 +57,15 @@ def test_failures_are_named_and_counted(data: Path, tmp_path: Path, capsys: pyte
     assert "nothing was written, because 2 files failed" in said.err
     assert not output.exists()
     assert report_of(report)["exit_code"] == 1
+    assert run(["index", f"{data}/*.nc", "-o", str(tmp_path / "one.json"), "--workers", "1"]) == 1
+    assert "stopped, because" in capsys.readouterr().err
+    assert run(["index", f"{data}/absent.nc", "-o", str(tmp_path / "none.json")]) == 1
+    assert "error: nothing was written, because no file could be scanned" in capsys.readouterr().err
     assert run([*asked, "--on-error", "skip"]) == 3
     said = capsys.readouterr()
     assert "failures: 2 BrokenFileError" in said.out
-    assert "00000-empty.nc: BrokenFileError" in said.out
+    assert f"failed: {data}/00000-empty.nc: BrokenFileError: it is empty" in said.out
+    assert "file://" not in said.out + said.err
     found = report_of(report)
     assert [file["error"]["kind"] for file in found["files"] if file["state"] == "failed"] == ["BrokenFileError"] * 2
     assert run(["status", str(output)]) == 0
@@ -109,14 +118,82 @@ def test_a_job_file_and_options_over_it(data: Path, tmp_path: Path, capsys: pyte
         (["index", "DATA", "-o", "x.json", "--job", "JOB"], "is a directory"),
         (["index", "a.nc", "-o", "s3://x/y.json"], "--job DIR"),
         (["status", "nothing"], "is no job"),
+        (["index", "DATA/*.nc", "-o", "x.jsno", "--job", "JOB"], "no encoding of references has this suffix"),
+        (["index", "DATA/*.nc", "-o", "x.parq", "--job", "JOB", "--zarr-format", "3"], "Zarr 2 metadata only"),
+        (["index", "DATA/*.nc", "-o", "x.parq", "--job", "JOB", "--templates"], "templates are for JSON"),
+        (["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--record-size", "9"], "a record size is for Parquet"),
+        (["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--separate-suffix", ".parq"], "no directory for"),
+        (["index", "DATA/*.nc", "--separate", "JOB", "--concat", "time"], "concat is about the document of all files"),
+        (["index", "DATA/*.nc", "--separate", "JOB", "--separate-suffix", ".nc"], "no encoding of references"),
+        (
+            ["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--workers", "2", "--dask", "tcp://h:1"],
+            "has its own",
+        ),
+        (["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--report", "no/r.json"], "there is no directory"),
+        (["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--report", "./x.json"], "would overwrite"),
+        (["index", "DATA/*.nc", "-o", "x.json", "--job", "JOB", "--format", "grib"], "is not one of"),
     ],
 )
 def test_usage(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    places = {"DATA": str(data), "JOB": str(tmp_path / "job")}
-    assert run([places.get(argument, argument) for argument in arguments]) == 2
-    assert message in capsys.readouterr().err
+    given = [argument.replace("DATA", str(data)).replace("JOB", str(tmp_path / "job")) for argument in arguments]
+    assert run(given) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "scanning" not in said
+
+
+def test_options_for_stores_are_told_to_do_nothing_where_there_is_none(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--separate", str(tmp_path / "refs"), "--job", str(tmp_path / "job"), "--concurrency", "4"]
+    assert run(["index", f"{data}/*.nc", *options]) == 0
+    assert "note: --concurrency did nothing: all files are local" in capsys.readouterr().err
+    (tmp_path / "list.txt").write_text(f"{data}/00000.nc\n")
+    assert run(["index", f"@{tmp_path}/list.txt", "--update", *options]) == 0
+    assert "note:" not in capsys.readouterr().err
+
+
+def test_documents_that_would_be_one_are_found_before_the_scan(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "00001.h5").write_bytes(b"even broken ones")
+    asked = ["index", f"{data}/0000*", "--separate", str(tmp_path / "refs"), "--on-error", "skip"]
+    assert run(asked) == 2
+    said = capsys.readouterr().err
+    assert f"{data}/00001.nc: {data}/00001.h5 would have the same document, {tmp_path}/refs/00001.json" in said
+    assert "scanning" not in said
+    (data / "00001.h5").unlink()
+    assert run(asked) == 0, "what was refused left no list of files behind"
+
+
+def test_documents_of_a_job_that_is_there_are_checked_too(data: Path, tmp_path: Path) -> None:
+    (data / "00001.h5").write_bytes(b"even broken ones")
+    asked = ["index", f"{data}/0000*", "--on-error", "skip", "--job", str(tmp_path / "job")]
+    assert run([*asked, "-o", str(tmp_path / "all.json"), "--concat", "time"]) == 3
+    assert run([*asked, "--separate", str(tmp_path / "refs")]) == 2
+    assert not (tmp_path / "refs").exists()
+
+
+def test_a_document_never_overwrites_the_output(data: Path, tmp_path: Path) -> None:
+    output = data / "00001.json"
+    assert run(["index", f"{data}/*.nc", "-o", str(output), "--separate", f"{data}/", "--concat", "time"]) == 2
+    assert not output.exists()
+
+
+def test_a_report_that_cannot_be_written_in_the_end_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("refmaker.cli.index_report.write_index_report", fail)
+    output = tmp_path / "all.json"
+    asked = ["index", f"{data}/*.nc", "--concat", "time", "-o", str(output), "--report", str(tmp_path / "r.json")]
+    assert run(asked) == 3
+    assert "error: all else is done, but there is no report: No space left on device" in capsys.readouterr().err
+    assert output.exists()
 
 
 def test_places_by_name(tmp_path: Path) -> None:

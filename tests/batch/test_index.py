@@ -189,7 +189,7 @@ def test_both_kinds_of_output_at_once(tmp_path: Path) -> None:
 def test_two_files_for_one_document_are_refused(tmp_path: Path) -> None:
     archive(tmp_path / "data", 1)
     write_good(tmp_path / "data/00000.h5", 1)
-    with pytest.raises(OptionError, match=r"the same document, 00000\.json"):
+    with pytest.raises(OptionError, match=r"the same document, .*/00000\.json"):
         refmaker.index(str(tmp_path / "data/*"), separate=tmp_path / "refs")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from refmaker.batch.ledger import NAME, FileState, Ledger
-from refmaker.errors import BrokenFileError
+from refmaker.errors import BrokenFileError, SourceError
 from tests.batch.archive import archive, write_broken
 
 FILES = 80
@@ -37,7 +37,7 @@ def done(job: Path) -> int:
         with Ledger(job / NAME, read_only=True) as ledger:
             counts = ledger.count()
             return counts[FileState.DONE] + counts[FileState.QUARANTINED]
-    except BrokenFileError:  # killed before it had one
+    except (BrokenFileError, SourceError):  # killed before it had one
         return 0
 
 

@@ -86,6 +86,11 @@ def test_conflicts_are_told_line_by_line(tmp_path: Path, capsys: pytest.CaptureF
         ["--from", "time=never", "--concat", "time", "-o", "x.json"],
         ["--dates", "time=%Y", "--concat", "time", "-o", "x.json"],
         ["--from", "time=position", "-o", "x.json"],
+        ["--join", "outer", "-o", "x.json"],
+        ["*.no", "-o", "x.json"],
+        ["--on-overlap", "first", "-o", "x.json"],
+        ["--on-gap", "raise", "-o", "x.json"],
+        ["--relative", "--concat", "time", "--dry-run"],
     ],
 )
 def test_command_lines_that_make_no_sense(

@@ -69,6 +69,24 @@ def test_options_of_encodings(given: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("output", "options", "message"),
+    [
+        ("x.parq", ["--templates"], "templates are for JSON"),
+        ("x.json", ["--record-size", "5"], "a record size is for Parquet"),
+        ("x.parq", ["--zarr-format", "3"], "Zarr 2 metadata only"),
+        ("x.jsno", [], "no encoding of references has this suffix"),
+        ("x.json", ["--relative-to", "/nowhere"], "no file is below it"),
+    ],
+)
+def test_options_that_would_do_nothing_are_usage(
+    output: str, options: list[str], message: str, given: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", str(given), str(tmp_path / output), *options]) == ExitCode.USAGE
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize(
     ("moves", "expected"),
     [
         (["s3://bucket=https://host/x"], "https://host/x/0.nc"),
