@@ -15,6 +15,7 @@ from h5py._objects import ObjectID
 
 from refmaker.errors import RefmakerError, UnsupportedError
 from refmaker.model.attributes import JSON, attribute_json, text_of
+from refmaker.scanners.hdf5.datatypes import numpy_type
 
 __all__ = [
     "H5PY_ERRORS",
@@ -117,7 +118,7 @@ def _memory_type(type_id: h5t.TypeID) -> tuple[np.dtype[Any], h5t.TypeID]:
     if known is None:
         if len(_MEMORY_TYPES) >= _CACHE_SIZE:
             _MEMORY_TYPES.clear()
-        dtype = np.dtype(type_id.dtype)
+        dtype = numpy_type(type_id)
         known = dtype, h5t.py_create(dtype)
         _MEMORY_TYPES[key] = known
     return known

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
 from refmaker.errors import BrokenFileError
@@ -17,12 +16,10 @@ from refmaker.scanners.hdf5 import messages as say
 from refmaker.scanners.hdf5.addressing import Addressing
 from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
 from refmaker.scanners.hdf5.datatypes import pointers_of
-from refmaker.scanners.hdf5.fractal_heap import read_fractal_heap
+from refmaker.scanners.hdf5.dense import read_members
 from refmaker.scanners.hdf5.layout import DataLayout, LayoutClass, parse_data_layout
 from refmaker.scanners.hdf5.object_header import HeaderMessage
-from refmaker.scanners.hdf5.records import read_records
 from refmaker.source.base import Parser
-from refmaker.source.together import together
 
 __all__ = [
     "DatasetHeader",
@@ -35,8 +32,6 @@ __all__ = [
 
 ENCODED_DATATYPE = b"\x03\x00"
 """What ``H5Tencode`` puts before a datatype message: the message's type, and the version of the encoding."""
-ATTRIBUTES_BY_NAME = 8
-"""Record type of the B-tree that finds attributes in a heap; section III.A.2."""
 FAIL_IF_UNKNOWN = 0x80
 """Flag of a header message: whoever does not know its type must not read the object."""
 
@@ -77,11 +72,13 @@ class ObjectHeader(NamedTuple):
         attributes: the attribute messages; None: only the library can list them.
         elsewhere: where they are kept instead of in the header, if they are.
         dataset: None if it is no dataset's, or says what only libhdf5 knows.
+        group: the messages that tell of links; None if it is no group's.
     """
 
     attributes: tuple[say.Attribute, ...] | None
     elsewhere: say.Dense | None
     dataset: DatasetHeader | None
+    group: tuple[HeaderMessage, ...] | None
 
 
 @lru_cache(2048)
@@ -105,8 +102,12 @@ def object_header_of(addressing: Addressing, messages: tuple[HeaderMessage, ...]
         BrokenFileError, TruncatedFileError, UnsupportedError: a message makes no sense to us.
     """
     if any(message.type > say.LAST_KNOWN and message.flags & FAIL_IF_UNKNOWN for message in messages):
-        return ObjectHeader(None, None, None)
-    return ObjectHeader(*_attributes(addressing, messages), _dataset(addressing, messages))
+        return ObjectHeader(None, None, None, None)
+    is_group = any(message.type in {say.SYMBOL_TABLE, say.LINK_INFO} for message in messages)
+    of_links = {say.SYMBOL_TABLE, say.LINK_INFO, say.LINK}
+    group = tuple(message for message in messages if message.type in of_links) if is_group else None
+    dataset = None if is_group else _dataset(addressing, messages)
+    return ObjectHeader(*_attributes(addressing, messages), dataset, group)
 
 
 def _attributes(
@@ -164,15 +165,10 @@ def read_dense_attributes(addressing: Addressing, place: say.Dense) -> Parser[tu
     Raises:
         BrokenFileError, TruncatedFileError, UnsupportedError: heap or B-tree make no sense to us.
     """
-    heap, (kind, records) = yield from together(
-        read_fractal_heap(addressing, place.heap), read_records(addressing, place.trees[0])
-    )
-    if kind != ATTRIBUTES_BY_NAME:
-        return None
+    members = yield from read_members(addressing, place)
     found = []
-    for record in np.ascontiguousarray(records):
-        body = heap.managed(record[: heap.head.id_length])
-        if body is None or record[heap.head.id_length] & say.SHARED:
+    for rest, body in members.bodies():
+        if body is None or rest[0] & say.SHARED:
             return None
         found.append(say.attribute_of(body))
     return tuple(found)

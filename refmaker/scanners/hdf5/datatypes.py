@@ -1,19 +1,20 @@
-"""Where in an element pointers into global heaps lie: all that the walker wants of a datatype.
+"""Datatypes: where in an element pointers into global heaps lie, and what numpy has for them.
 
 HDF5 File Format Specification, section IV.A.2.d. Values of variable length are (length, heap address, index), old
 region references (heap address, index); compounds and arrays hold them anywhere.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+from h5py import h5t
 
-from refmaker.errors import BrokenFileError
+from refmaker.errors import BrokenFileError, UnsupportedError
 from refmaker.scanners.hdf5.addressing import Addressing, uints
 from refmaker.source.cursor import Cursor
 
-__all__ = ["Pointers", "heap_addresses", "pointers_of"]
+__all__ = ["Pointers", "heap_addresses", "numpy_type", "pointers_of"]
 
 FIXED, FLOAT, TIME, STRING, BITFIELD, OPAQUE, COMPOUND, REFERENCE, ENUM, VLEN, ARRAY, COMPLEX = range(12)
 """Datatype classes."""
@@ -21,6 +22,8 @@ DEEPEST = 16
 MOST_POINTERS = 4096
 LENGTH_FIELD = 4
 NULL_PADDED = 1
+VLEN_KINDS = {0, 1}
+"""Sequences and strings; on others libhdf5 crashes."""
 
 
 class Pointers(NamedTuple):
@@ -95,7 +98,9 @@ def _reference(_cursor: Cursor, _version: int, bits: int, size: int, _depth: int
     return Pointers(size, (0,) if bits & 15 == 1 else (), is_read=True)
 
 
-def _vlen(cursor: Cursor, _version: int, _bits: int, size: int, depth: int) -> Pointers:
+def _vlen(cursor: Cursor, _version: int, bits: int, size: int, depth: int) -> Pointers:
+    if bits & 15 not in VLEN_KINDS:
+        raise BrokenFileError(f"values of variable length of kind {bits & 15}")
     _parse(cursor, depth + 1)
     return Pointers(size, (LENGTH_FIELD,), is_read=True)
 
@@ -126,6 +131,7 @@ def _array(cursor: Cursor, version: int, _bits: int, size: int, depth: int) -> P
 
 def _compound(cursor: Cursor, version: int, bits: int, size: int, depth: int) -> Pointers:
     at: list[int] = []
+    extents: list[tuple[int, int]] = []
     is_read = is_odd = False
     for _ in range(bits & 0xFFFF):
         _name(cursor, version)
@@ -137,10 +143,47 @@ def _compound(cursor: Cursor, version: int, bits: int, size: int, depth: int) ->
             for extent in cursor.unpack("4I")[: min(rank, 4)]:
                 count *= extent
         member = _parse(cursor, depth + 1)
+        extents.append((offset, offset + count * member.size))
         is_read, is_odd = is_read or member.is_read, is_odd or member.is_odd
         starts = range(offset, offset + min(count, MOST_POINTERS) * member.size, member.size or 1)
         at.extend(start + place for start in starts for place in member.at)
-    return Pointers(size, tuple(at[:MOST_POINTERS]), is_read=is_read, is_odd=is_odd)
+    if _are_apart(extents, size):
+        return Pointers(size, tuple(at[:MOST_POINTERS]), is_read=is_read, is_odd=is_odd)
+    raise BrokenFileError("members of a compound datatype that overlap")
+
+
+def _are_apart(extents: Iterable[tuple[int, int]], size: int) -> bool:
+    """Whether members of a compound, each from start to end, lie side by side inside it; else libhdf5 may crash."""
+    end_before = 0
+    for start, end in sorted(extents):
+        if start < end_before or end > size:
+            return False
+        end_before = end
+    return True
+
+
+def numpy_type(type_id: h5t.TypeID) -> np.dtype[Any]:
+    """Return the numpy dtype of a datatype, as h5py has it.
+
+    Raises:
+        UnsupportedError: there is none that h5py can read into.
+    """
+    try:
+        dtype: np.dtype[Any] = np.dtype(type_id.dtype)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UnsupportedError(f"the datatype has no numpy form: {error}", code="dtype") from error
+    if not _has_room(dtype):  # h5py takes odd numbers as wider ones, and reads them over their neighbours
+        raise UnsupportedError("the datatype has members that numpy has only wider ones for", code="dtype")
+    return dtype
+
+
+def _has_room(dtype: np.dtype[Any]) -> bool:
+    """Whether no member of a compound, at any depth, reaches into another."""
+    base = dtype.subdtype[0] if dtype.subdtype else dtype
+    if not base.fields:
+        return True
+    extents = [(offset, offset + member.itemsize) for member, offset, *_ in base.fields.values()]
+    return _are_apart(extents, base.itemsize) and all(_has_room(member) for member, *_ in base.fields.values())
 
 
 def _name(cursor: Cursor, version: int) -> None:

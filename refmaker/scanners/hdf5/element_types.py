@@ -15,6 +15,7 @@ from h5py import h5t
 from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec
 from refmaker.model.attributes import JSON, text_of
+from refmaker.scanners.hdf5.datatypes import numpy_type
 
 __all__ = ["Decode", "ElementType", "element_type"]
 
@@ -84,14 +85,6 @@ def _unknown(type_id: h5t.TypeID) -> ElementType:
     raise UnsupportedError(f"HDF5 datatype class {type_id.get_class()} has no Zarr form", code="dtype")
 
 
-def _numpy(type_id: h5t.TypeID) -> np.dtype[Any]:
-    try:
-        dtype: np.dtype[Any] = np.dtype(type_id.dtype)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UnsupportedError(f"the datatype has no numpy form: {error}", code="dtype") from error
-    return dtype
-
-
 def _plain(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype without h5py's metadata."""
     return np.dtype(dtype.str)
@@ -105,7 +98,7 @@ def _as_it_lies_or_decoded(dtype: np.dtype[Any], type_id: h5t.TypeID, exact: boo
 
 
 def _integer(type_id: h5t.TypeID) -> ElementType:
-    dtype = _plain(_numpy(type_id))
+    dtype = _plain(numpy_type(type_id))
     size, precision, offset = type_id.get_size(), type_id.get_precision(), type_id.get_offset()
     usual = dtype.itemsize == size and type_id.get_order() != h5t.ORDER_VAX
     if (precision == 8 * size and offset == 0) or not usual:
@@ -121,13 +114,13 @@ def _integer(type_id: h5t.TypeID) -> ElementType:
 
 
 def _float(type_id: h5t.TypeID) -> ElementType:
-    dtype = _numpy(type_id)
+    dtype = numpy_type(type_id)
     return _as_it_lies_or_decoded(_plain(dtype), type_id, bool(h5t.py_create(dtype).equal(type_id)))
 
 
 def _complex(type_id: h5t.TypeID) -> ElementType:
     """HDF5 2.0's native complex class: two floats, which is numpy's complex as it lies."""
-    dtype = _plain(_numpy(type_id))
+    dtype = _plain(numpy_type(type_id))
     part = _float(type_id.get_super())
     return _as_it_lies_or_decoded(dtype, type_id, part.decode is None)
 
@@ -141,7 +134,7 @@ def _bitfield(type_id: h5t.TypeID) -> ElementType:
 
 
 def _opaque(type_id: h5t.TypeID) -> ElementType:
-    dtype = _numpy(type_id)
+    dtype = numpy_type(type_id)
     size = type_id.get_size()
     if dtype.kind in "mM" and np.datetime_data(dtype)[0] != "generic":
         return ElementType(np.dtype(dtype.str), size)
@@ -150,7 +143,7 @@ def _opaque(type_id: h5t.TypeID) -> ElementType:
 
 
 def _enumeration(type_id: h5t.TypeID) -> ElementType:
-    dtype = _numpy(type_id)
+    dtype = numpy_type(type_id)
     base = element_type(type_id.get_super())
     if dtype.kind == "b" and type_id.get_size() == 1:
         return ElementType(np.dtype(bool), 1)
@@ -195,7 +188,7 @@ def _array(type_id: h5t.TypeID) -> ElementType:
 
 def _compound(type_id: h5t.TypeID) -> ElementType:
     size = type_id.get_size()
-    whole = _numpy(type_id)
+    whole = numpy_type(type_id)
     if whole.kind == "c":
         return _as_it_lies_or_decoded(_plain(whole), type_id, bool(h5t.py_create(whole).equal(type_id)))
     names, members, offsets = [], [], []

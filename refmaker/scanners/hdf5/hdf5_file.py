@@ -12,8 +12,10 @@ from refmaker.scanners.hdf5.attributes import H5PY_ERRORS
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex, read_chunk_index
 from refmaker.scanners.hdf5.dataset_header import ObjectHeader, object_header_of, read_dense_attributes
 from refmaker.scanners.hdf5.global_heap import GlobalHeaps
+from refmaker.scanners.hdf5.group_links import read_links
 from refmaker.scanners.hdf5.layout import DataLayout, read_data_layout
-from refmaker.scanners.hdf5.object_header import read_object_header
+from refmaker.scanners.hdf5.messages import Link
+from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
 from refmaker.scanners.hdf5.superblock import Superblock, read_superblock
 from refmaker.source.base import drive
 from refmaker.source.blocks import BlockFile
@@ -68,6 +70,17 @@ class Hdf5File:
                 dense = drive(read_dense_attributes(addressing, header.elsewhere), self.opened.source)
                 return header._replace(attributes=dense)
         return header
+
+    def links(self, group: tuple[HeaderMessage, ...]) -> list[Link] | None:
+        """Return the links of the group with these messages, None where only libhdf5 reads them.
+
+        Raises:
+            BrokenFileError, TruncatedFileError: they make no sense.
+        """
+        try:
+            return drive(read_links(self._known_superblock(), group), self.opened.source)
+        except UnsupportedError:
+            return None
 
     def layout(self, address: int) -> DataLayout:
         """Return the data layout message of the dataset whose object header is at ``address``.

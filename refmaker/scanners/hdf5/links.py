@@ -6,6 +6,7 @@ which may only repeat what is there. The walk keeps its own stack: groups nest d
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from h5py import h5, h5d, h5g, h5l, h5o, h5p
 from h5py._objects import ObjectID
@@ -14,8 +15,10 @@ from refmaker.errors import BrokenFileError, RefmakerError, SourceError
 from refmaker.model.attributes import text_of
 from refmaker.model.keys import child_path
 from refmaker.scanners.hdf5.attributes import object_address
+from refmaker.scanners.hdf5.dataset_header import ObjectHeader
 from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
+from refmaker.scanners.hdf5.messages import Link
 from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
 
 __all__ = ["Tree", "open_path", "walk_links"]
@@ -57,7 +60,7 @@ class _Walk:
             address = object_address(root_id)
         except H5PY_ERRORS as error:
             raise BrokenFileError(f"HDF5 cannot open the root group: {error}", location=main.opened.url) from error
-        root = GroupNode(main, root_id, address, "")
+        root = GroupNode(main, address, lambda: root_id, "", main.object_header(address))
         self.groups[main.location_id, address] = root
         self.descend(root)
         while self.soft:
@@ -70,87 +73,107 @@ class _Walk:
         while pending:
             group = pending.pop()
             found = []
-            for name, raw, link_type, address in self.links(group):
-                if link_type != h5l.TYPE_HARD:
-                    self.soft.append((group, name, raw, link_type))
+            for name, link in self.links(group):
+                if link.type != h5l.TYPE_HARD:
+                    self.soft.append((group, name, link.name, link.type))
                     continue
-                if self.is_added_unopened(group, name, raw, address):
-                    continue
-                path = child_path(group.path, name)
-                try:
-                    target = h5o.open(group.id, raw)
-                except H5PY_ERRORS as error:
-                    self.broken(path, "broken", f"HDF5 cannot open the object: {error}")
-                    continue
-                new = self.add(group, name, group.file, target)
+                new = self.add_linked(group, name, link)
                 if new is not None:
                     found.append(new)
             pending.extend(reversed(found))
 
-    def is_added_unopened(self, group: GroupNode, name: str, raw: bytes, address: int) -> bool:
-        """Make a dataset a member of a group if its header can be read without opening it, and say whether it was."""
-        key = group.file.location_id, address
-        node = self.datasets.get(key)
-        if node is None:
-            header = group.file.object_header(address)
-            if header is None or header.dataset is None:
-                return False
-            node = self.datasets[key] = DatasetNode(
-                group.file, address, lambda: _open(group, raw), name=name, group=group.path, header=header
-            )
-        group.datasets[name] = node
-        return True
-
-    def links(self, group: GroupNode) -> list[tuple[str, bytes, int, int]]:
-        """Return (name, name in the file, link type, address) of a group's links, as created where that is kept."""
-        rows: list[tuple[bytes, int, int]] = []
-
-        def keep(name: bytes, info: h5l.LinkInfo) -> None:
-            rows.append((name, info.type, info.u))  # h5py fills the same info object for every link
-
+    def links(self, group: GroupNode) -> list[tuple[str, Link]]:
+        """Return the (name, link) of a group's links, in order of creation where that is kept."""
         try:
-            kept = group.id.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
-            order = h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME
-            group.id.links.iterate(keep, idx_type=order, info=True)
+            links = group.file.links(group.header.group) if group.header and group.header.group is not None else None
+            links = listed_by_library(group.id) if links is None else links
+        except RefmakerError as error:
+            self.broken(group.path or "/", "broken", f"the group cannot be listed: {error.message}")
+            links = []
         except H5PY_ERRORS as error:
             self.broken(group.path or "/", "broken", f"HDF5 cannot list the group: {error}")
-        raw_names: dict[str, bytes] = {}
-        for raw, *_ in rows:
-            if text_of(raw) not in raw_names or raw == text_of(raw).encode():
-                raw_names[text_of(raw)] = raw
-        for raw, *_ in rows:
-            if raw_names[text_of(raw)] != raw:
-                self.broken(child_path(group.path, text_of(raw)), "name", f"{raw!r} reads like another link's name")
-        return [(text_of(raw), raw, kind, at) for raw, kind, at in rows if raw_names[text_of(raw)] == raw]
+            links = []
+        by_name: dict[str, Link] = {}
+        for link in links:
+            name = text_of(link.name)
+            if name not in by_name or link.name == name.encode():
+                by_name[name] = link
+        for link in links:
+            name = text_of(link.name)
+            if by_name[name] != link:
+                self.broken(child_path(group.path, name), "name", f"{link.name!r} reads like another link's name")
+        return list(by_name.items())
+
+    def add_linked(self, group: GroupNode, name: str, link: Link) -> GroupNode | None:
+        """Make what a hard link leads to a member of a group, unopened if its header is understood.
+
+        Return it if it is a group met for the first time.
+        """
+        file = group.file
+        key = file.location_id, link.address
+        known = self.datasets.get(key) or self.groups.get(key)
+        header = None if known else file.object_header(link.address)
+        if isinstance(known, DatasetNode) or (header is not None and header.dataset is not None):
+            self.add_dataset(group, name, file, link.address, partial(_open, group, link.name), header)
+            return None
+        if known or (header is not None and header.group is not None):
+            return self.add_group(group, name, file, link.address, partial(_open, group, link.name), header)
+        try:
+            target = h5o.open(group.id, link.name)
+        except (*H5PY_ERRORS, RefmakerError) as error:
+            self.broken(child_path(group.path, name), "broken", f"HDF5 cannot open the object: {error}")
+            return None
+        return self.add(group, name, file, target)
 
     def add(self, group: GroupNode, name: str, file: Hdf5File, target: ObjectID) -> GroupNode | None:
-        """Make an object a member of a group; return it if it is a group met for the first time."""
+        """Make an open object a member of a group; return it if it is a group met for the first time."""
         if not isinstance(target, h5g.GroupID | h5d.DatasetID):
             return None  # a committed datatype: its definition is repeated in each dataset that uses it
-        path = child_path(group.path, name)
         try:
-            key = file.location_id, object_address(target)
+            address = object_address(target)
         except H5PY_ERRORS as error:
-            self.broken(path, "broken", f"HDF5 cannot read the object's header: {error}")
+            self.broken(child_path(group.path, name), "broken", f"HDF5 cannot read the object's header: {error}")
             return None
-        if isinstance(target, h5d.DatasetID):
-            node = self.datasets.get(key)
-            if node is None:
-                header = file.object_header(key[1])
-                node = DatasetNode(file, key[1], lambda: target, name=name, group=group.path, header=header)
-                self.datasets[key] = node
-            group.datasets[name] = node
-            return None
+        add = self.add_dataset if isinstance(target, h5d.DatasetID) else self.add_group
+        return add(group, name, file, address, lambda: target, file.object_header(address))
+
+    def add_dataset(
+        self,
+        group: GroupNode,
+        name: str,
+        file: Hdf5File,
+        address: int,
+        open_dataset: Callable[[], ObjectID],
+        header: ObjectHeader | None,
+    ) -> None:
+        """Make a dataset a member of a group."""
+        key = file.location_id, address
+        if key not in self.datasets:
+            node = DatasetNode(file, address, open_dataset, name=name, group=group.path, header=header)
+            self.datasets[key] = node
+        group.datasets[name] = self.datasets[key]
+
+    def add_group(
+        self,
+        group: GroupNode,
+        name: str,
+        file: Hdf5File,
+        address: int,
+        open_group: Callable[[], ObjectID],
+        header: ObjectHeader | None,
+    ) -> GroupNode | None:
+        """Make a group a member of another; return it if it is met for the first time."""
+        key = file.location_id, address
+        path = child_path(group.path, name)
         known = self.groups.get(key)
-        if known is not None:
-            if known is group or reaches(known, group):
-                self.note(path, "cycle", f"links back to {known.path or '/'}, which holds it: followed once")
-            else:
-                group.groups[name] = known
-            return None
-        made = self.groups[key] = GroupNode(file, target, key[1], path)
-        group.groups[name] = made
-        return made
+        if known is None:
+            made = self.groups[key] = group.groups[name] = GroupNode(file, address, open_group, path, header)
+            return made
+        if known is group or reaches(known, group):
+            self.note(path, "cycle", f"links back to {known.path or '/'}, which holds it: followed once")
+        else:
+            group.groups[name] = known
+        return None
 
     def follow(self, group: GroupNode, name: str, raw: bytes, link_type: int) -> None:
         """Add what a soft or external link names."""
@@ -175,19 +198,28 @@ class _Walk:
             self.descend(new)
 
 
-def _open(group: GroupNode, name: bytes) -> h5d.DatasetID:
-    """Open a member of a group that is a dataset by its header.
+def _open(group: GroupNode, name: bytes) -> ObjectID:
+    """Open a member of a group.
 
     Raises:
-        BrokenFileError: it is none to libhdf5.
+        BrokenFileError: libhdf5 cannot.
     """
     try:
-        target = h5o.open(group.id, name)
+        return h5o.open(group.id, name)
     except H5PY_ERRORS as error:
         raise BrokenFileError(f"HDF5 cannot open the object: {error}", location=group.file.opened.url) from error
-    if not isinstance(target, h5d.DatasetID):
-        raise BrokenFileError(f"HDF5 opens {name!r} as no dataset", location=group.file.opened.url)
-    return target
+
+
+def listed_by_library(group: h5g.GroupID) -> list[Link]:
+    """Return a group's links as h5py lists them, in order of creation where that is kept."""
+    links: list[Link] = []
+
+    def keep(name: bytes, info: h5l.LinkInfo) -> None:
+        links.append(Link(name, info.type, info.u, 0))  # h5py fills the same info object for every link
+
+    kept = group.get_create_plist().get_link_creation_order() & h5p.CRT_ORDER_TRACKED
+    group.links.iterate(keep, idx_type=h5.INDEX_CRT_ORDER if kept else h5.INDEX_NAME, info=True)
+    return links
 
 
 def open_path(files: FileTable, file: Hdf5File, start: ObjectID, path: bytes) -> tuple[Hdf5File, ObjectID]:

@@ -22,7 +22,9 @@ __all__ = [
     "FILL_VALUE",
     "FILL_VALUE_OLD",
     "FILTER_PIPELINE",
+    "HARD_LINK",
     "LAST_KNOWN",
+    "LINK",
     "LINK_INFO",
     "SHARED",
     "SHARED_IN_TYPE",
@@ -32,21 +34,23 @@ __all__ = [
     "Extent",
     "Fill",
     "Filter",
+    "Link",
     "attribute_info",
     "attribute_of",
     "extent_of",
     "external_heap",
     "fill_of",
     "filters_of",
-    "hard_link",
+    "is_creation_tracked",
     "link_info",
+    "link_of",
     "shared_at",
     "symbol_table",
     "virtual_heap",
 ]
 
 DATASPACE, LINK_INFO, DATATYPE, FILL_VALUE_OLD, FILL_VALUE, EXTERNAL_FILES, DATA_LAYOUT = 1, 2, 3, 4, 5, 7, 8
-FILTER_PIPELINE, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO, LAST_KNOWN = 0x0B, 0x0C, 0x11, 0x15, 0x18
+LINK, FILTER_PIPELINE, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO, LAST_KNOWN = 0x06, 0x0B, 0x0C, 0x11, 0x15, 0x18
 """Types of messages; section IV.A.2 ends with ``LAST_KNOWN``."""
 SHARED = 2
 """Flag of a header message: its body says where the message is."""
@@ -67,6 +71,15 @@ class Dense(NamedTuple):
 
     heap: int
     trees: tuple[int, ...]
+
+
+class Link(NamedTuple):
+    """A link message; ``address`` of the object header that a hard link leads to, else 0."""
+
+    name: bytes
+    type: int
+    address: int
+    creation_order: int
 
 
 class Attribute(NamedTuple):
@@ -123,14 +136,26 @@ def attribute_info(addressing: Addressing, body: bytes) -> Dense:
     return Dense(heap, tuple(trees))
 
 
-def hard_link(addressing: Addressing, body: bytes) -> int | None:
-    """Section IV.A.2.g: the object header that a link message points to, None for other links."""
-    cursor = Cursor(body, position=1)
-    flags = cursor.uint(1)
+def is_creation_tracked(body: bytes) -> bool:
+    """Whether a link info message says that the order of creation is kept."""
+    return bool(body[1] & 1)
+
+
+def link_of(addressing: Addressing, body: bytes) -> Link:
+    """Section IV.A.2.g.
+
+    Raises:
+        BrokenFileError, TruncatedFileError: it ends early, or is of another version.
+    """
+    cursor = Cursor(body)
+    version, flags = cursor.unpack("BB")
+    if version != 1:
+        raise addressing.broken(f"link message version {version}", 0)
     kind = cursor.uint(1) if flags & 8 else HARD_LINK
-    cursor.skip((8 if flags & 4 else 0) + (1 if flags & 16 else 0))
-    cursor.skip(cursor.uint(1 << (flags & 3)))
-    return cursor.uint(addressing.size_of_offsets) if kind == HARD_LINK else None
+    order = cursor.uint(8) if flags & 4 else 0
+    cursor.skip(1 if flags & 16 else 0)
+    name = cursor.take(cursor.uint(1 << (flags & 3)))
+    return Link(name, kind, cursor.uint(addressing.size_of_offsets) if kind == HARD_LINK else 0, order)
 
 
 def symbol_table(addressing: Addressing, body: bytes) -> tuple[int, int]:

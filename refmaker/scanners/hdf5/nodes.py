@@ -1,11 +1,11 @@
 """The objects of a file: what their headers say, and h5py's view of them, opened where that is needed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from h5py import h5a, h5d, h5g, h5p
 from h5py._objects import ObjectID
 
+from refmaker.errors import RefmakerError
 from refmaker.scanners.hdf5 import messages as say
 from refmaker.scanners.hdf5.attribute_values import StoredAttribute
 from refmaker.scanners.hdf5.attributes import H5PY_ERRORS, LibraryAttribute, ObjectAttributes, read_attributes
@@ -73,21 +73,47 @@ class DatasetNode:
         return _attributes(self.file, self._attributes, lambda: self.id)
 
 
-@dataclass(slots=True, eq=False)
 class GroupNode:
-    """A group, once per object, with its members by name; the same node may be the member of several groups."""
+    """A group, once per object; the same node may be the member of several groups.
 
-    file: Hdf5File
-    id: h5g.GroupID
-    address: int
-    path: str
-    datasets: dict[str, DatasetNode] = field(default_factory=dict)
-    groups: dict[str, "GroupNode"] = field(default_factory=dict)
+    Attributes:
+        file: the file it lies in.
+        address: its object header's, unique in ``file``.
+        path: where it was met first.
+        header: what its object header says; None where only libhdf5 reads it.
+        datasets: its members that are datasets, by name.
+        groups: its members that are groups.
+    """
+
+    __slots__ = ("_id", "_open", "address", "datasets", "file", "groups", "header", "path")
+
+    def __init__(
+        self,
+        file: Hdf5File,
+        address: int,
+        open_group: Callable[[], h5g.GroupID],
+        path: str,
+        header: ObjectHeader | None,
+    ) -> None:
+        self.file = file
+        self.address = address
+        self.path = path
+        self.header = header
+        self.datasets: dict[str, DatasetNode] = {}
+        self.groups: dict[str, GroupNode] = {}
+        self._open = open_group
+        self._id: h5g.GroupID | None = None
+
+    @property
+    def id(self) -> h5g.GroupID:
+        """h5py's identifier."""
+        if self._id is None:
+            self._id = self._open()
+        return self._id
 
     def attributes(self, *, is_file_root: bool) -> ObjectAttributes:
         """Return what its attributes say."""
-        header = self.file.object_header(self.address)
-        messages = header.attributes if header else None
+        messages = self.header.attributes if self.header else None
         return _attributes(self.file, messages, lambda: self.id, is_file_root=is_file_root)
 
 
@@ -109,7 +135,7 @@ def _attributes(
     problem = ""
     try:
         h5a.iterate(open_object(), names.append)  # by index, each attribute of many would be a search
-    except H5PY_ERRORS as error:
+    except (*H5PY_ERRORS, RefmakerError) as error:
         problem = f"h5py cannot list them: {error}"
     found = read_attributes([LibraryAttribute(open_object, n) for n in names], file.id, is_file_root=is_file_root)
     if problem:

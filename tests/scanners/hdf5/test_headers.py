@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from h5py import h5a, h5d
+from h5py import h5a, h5d, h5s, h5t
 
 from refmaker import scan
 from refmaker.errors import RefmakerError
@@ -185,3 +185,42 @@ def test_text_in_a_heap_without_end_is_skipped(options: dict[str, Any], tmp_path
     result = scan(str(path), on_unsupported="skip")
     assert list(result.root.arrays) == ["numbers"]
     assert [dataset.code for dataset in result.report.skipped] == ["broken"]
+
+
+@pytest.mark.parametrize("inner", ["/", "group/"])
+def test_a_group_whose_free_names_form_a_loop_is_told_as_broken(inner: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w", libver="earliest") as file:
+        file["numbers"] = [1, 2]
+        file["group/one"] = 1
+        file["group/two"] = 2
+    data = bytearray(path.read_bytes())
+    heaps = [place for place in range(0, len(data), 8) if data[place : place + 4] == b"HEAP"]
+    heap = heaps[0 if inner == "/" else 1]
+    segment = int.from_bytes(data[heap + 24 : heap + 32], "little")
+    free = int.from_bytes(data[heap + 16 : heap + 24], "little")
+    data[segment + free : segment + free + 8] = data[heap + 16 : heap + 24]
+    path.write_bytes(data)
+    result = scan(str(path), on_unsupported="skip")
+    assert [(dataset.path, dataset.code) for dataset in result.report.skipped] == [(inner.strip("/") or "/", "broken")]
+    assert list(result.root.arrays) == ([] if inner == "/" else ["numbers"])
+
+
+def test_compound_members_that_h5py_would_read_over_their_neighbours_are_refused(tmp_path: Path) -> None:
+    """A float of another exponent bias is a wider one to h5py, which then writes past its place, and crashes."""
+    odd = h5t.IEEE_F32LE.copy()
+    odd.set_ebias(234)
+    kind = h5t.create(h5t.COMPOUND, 10)
+    for place, (name, member) in zip(
+        (0, 4, 8), ((b"a", odd), (b"b", h5t.IEEE_F32LE), (b"c", h5t.STD_I16LE)), strict=True
+    ):
+        kind.insert(name, place, member)
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        dataset = h5d.create(file.id, b"d", kind, h5s.create_simple((200,)))
+        dataset.write(h5s.ALL, h5s.ALL, np.zeros((200, 10), np.uint8), mtype=kind)
+        h5a.create(file.id, b"a", kind, h5s.create(h5s.SCALAR)).write(np.zeros(10, np.uint8), mtype=kind)
+    result = scan(str(path), on_unsupported="skip")
+    assert [dataset.code for dataset in result.report.skipped] == ["dtype"]
+    assert not result.root.attributes
+    assert [note.code for note in result.report.notes] == ["attribute"]

@@ -6,30 +6,25 @@ hierarchy and of the longest chain below an object, never with their number.
 
 from collections.abc import Callable
 
-import numpy as np
-
 from refmaker.errors import RefmakerError
 from refmaker.scanners.hdf5 import messages as say
 from refmaker.scanners.hdf5.addressing import uints
 from refmaker.scanners.hdf5.datatypes import heap_addresses, pointers_of
-from refmaker.scanners.hdf5.fractal_heap import read_fractal_heap
+from refmaker.scanners.hdf5.dense import read_members
 from refmaker.scanners.hdf5.object_header import HeaderMessage, read_object_header
 from refmaker.scanners.hdf5.records import read_records
 from refmaker.scanners.hdf5.superblock import read_superblock
+from refmaker.scanners.hdf5.symbol_table import read_symbol_table
 from refmaker.scanners.hdf5.walk.heaps import global_heap, local_heap
 from refmaker.scanners.hdf5.walk.storage import walk_data
-from refmaker.scanners.hdf5.walk.symbol_table import symbol_table_members
 from refmaker.scanners.hdf5.walk.walked import Walked
 from refmaker.source.base import Parser
 from refmaker.source.rounds import FileAhead
-from refmaker.source.together import together
 
 __all__ = ["walk"]
 
 HUGE_PLAIN = 1
 """Record type of huge objects found by number, unfiltered; section III.A.2."""
-HEAP_ID_AT = {5: 4, 6: 8, 8: 0, 9: 0}
-"""Record types of links by name (5) and by creation (6), attributes likewise (8, 9) -> position of the heap ID."""
 
 
 def walk(file: FileAhead) -> Parser[None]:
@@ -69,7 +64,11 @@ def _symbol_table(walked: Walked, message: HeaderMessage) -> None:
 
 
 def _members(walked: Walked, tree: int) -> Parser[None]:
-    walked.follow_all(walk_object, (yield from symbol_table_members(walked, tree)))
+    entries = yield from read_symbol_table(walked.superblock, tree)
+    for entry in entries:
+        walked.follow(walk_object, entry.address)
+        if entry.heap is not None:
+            walked.follow(local_heap, entry.heap)
 
 
 def _link(walked: Walked, message: HeaderMessage) -> None:
@@ -77,9 +76,9 @@ def _link(walked: Walked, message: HeaderMessage) -> None:
 
 
 def _follow_link(walked: Walked, body: bytes) -> None:
-    target = say.hard_link(walked.addressing, body)
-    if target is not None:
-        walked.follow(walk_object, target)
+    link = say.link_of(walked.addressing, body)
+    if link.type == say.HARD_LINK:
+        walked.follow(walk_object, link.address)
 
 
 def _link_info(walked: Walked, message: HeaderMessage) -> None:
@@ -139,16 +138,10 @@ def _all_records(walked: Walked, tree: int) -> Parser[None]:
 
 def _dense_objects(walked: Walked, place: say.Dense, follow: Callable[[Walked, bytes], None]) -> Parser[None]:
     """Read heap and name B-tree side by side, then follow each object of the heap."""
-    heap, (kind, records) = yield from together(
-        read_fractal_heap(walked.addressing, place.heap), read_records(walked.addressing, place.trees[0])
-    )
-    if heap.head.huge_tree != walked.addressing.undefined:
-        walked.start(_huge(walked, heap.head.huge_tree))
-    if kind not in HEAP_ID_AT:
-        return
-    at = HEAP_ID_AT[kind]
-    for record in np.ascontiguousarray(records[:, at : at + heap.head.id_length]):
-        body = heap.managed(record)
+    members = yield from read_members(walked.addressing, place)
+    if members.heap.head.huge_tree != walked.addressing.undefined:
+        walked.start(_huge(walked, members.heap.head.huge_tree))
+    for _, body in members.bodies():
         if body is None:
             continue
         try:
