@@ -26,9 +26,6 @@ from refmaker.serve.store import RefStore
 
 __all__ = ["PlannedCodecPipeline", "register"]
 
-INLINE_BELOW = 1 << 14
-"""Decoded bytes of a single local chunk up to which decoding in the event loop beats a thread's 40 microseconds."""
-
 
 class PlannedCodecPipeline(BatchedCodecPipeline):
     """zarr's default pipeline, but for reading references."""

@@ -1,14 +1,14 @@
-"""From chunk positions to reads: look-up of a whole selection, sorted by file and offset, neighbours merged."""
+"""From chunk positions to reads: look-up of a whole selection."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from refmaker.model.chunks import INLINE, MISSING, ChunkBlock, ChunkManifest
+from refmaker.source.plan import Read, plan_reads
 
-__all__ = ["Located", "Read", "locate", "merge", "plan"]
+__all__ = ["Located", "locate", "plan"]
 
 Positions = npt.NDArray[np.uint64]
 CLUSTER = 4096
@@ -22,27 +22,6 @@ class Located:
     location_id: npt.NDArray[np.uint32]
     offset: npt.NDArray[np.int64]
     length: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Read:
-    """One range of one source, and the rows of a selection that lie in it.
-
-    Attributes:
-        location_id: the source.
-        start: first byte.
-        stop: first byte behind.
-        rows: indices into the selection, ascending by offset.
-        offset: where each row's chunk begins in the source.
-        length: bytes of each row's chunk.
-    """
-
-    location_id: int
-    start: int
-    stop: int
-    rows: list[int]
-    offset: list[int]
-    length: list[int]
 
 
 def locate(manifest: ChunkManifest, position: Positions) -> Located:
@@ -79,36 +58,6 @@ def _fill(found: Located, rows: slice | npt.NDArray[np.intp], wanted: Positions,
 
 
 def plan(located: Located, *, gap: int, request_bytes: int) -> list[Read]:
-    """Return the reads that fetch all chunks that lie in sources, by source and ascending offset."""
+    """Return the reads that fetch all chunks that lie in sources."""
     rows = np.flatnonzero(located.location_id < INLINE)
-    order = rows[np.lexsort((located.offset[rows], located.location_id[rows]))]
-    ids, offset, length = located.location_id[order], located.offset[order], located.length[order]
-    reads = []
-    for first, last in merge(ids, offset, offset + length, gap=gap, request_bytes=request_bytes):
-        starts, lengths = offset[first:last].tolist(), length[first:last].tolist()
-        stop = max(start + n for start, n in zip(starts, lengths, strict=True))
-        reads.append(Read(int(ids[first]), starts[0], stop, order[first:last].tolist(), starts, lengths))
-    return reads
-
-
-def merge(
-    ids: npt.NDArray[np.uint32],
-    start: npt.NDArray[np.int64],
-    stop: npt.NDArray[np.int64],
-    *,
-    gap: int,
-    request_bytes: int,
-) -> list[tuple[int, int]]:
-    """Return the index ranges [first, last) of ranges, sorted by id and start, that one read each fetches."""
-    if start.size == 0:
-        return []
-    apart = (ids[1:] != ids[:-1]) | (start[1:] > stop[:-1] + gap)
-    runs = [0, *(np.flatnonzero(apart) + 1).tolist(), start.size]
-    found = []
-    for begin, end in pairwise(runs):
-        first = begin
-        while first < end:
-            last = first + max(int(np.searchsorted(stop[first:end], start[first] + request_bytes, side="right")), 1)
-            found.append((first, last))
-            first = last
-    return found
+    return plan_reads(located.location_id, located.offset, located.length, rows, gap=gap, request_bytes=request_bytes)

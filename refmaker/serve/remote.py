@@ -17,11 +17,11 @@ import numpy as np
 
 from refmaker.errors import RefmakerError
 from refmaker.model.reference_set import SourceFile
+from refmaker.serve.fetch import Data, Part, fetch_for, whole_facts
 from refmaker.serve.identity import check_identity
 from refmaker.serve.options import ServeOptions
-from refmaker.serve.plan import Read, merge
-from refmaker.serve.ranges import Part, range_reader, whole_facts
-from refmaker.serve.retry import with_retries
+from refmaker.source.plan import Read, plan_reads
+from refmaker.source.retries import persistent
 
 __all__ = ["RemoteFiles", "described", "in_io_loop", "io_loop"]
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 LINGER = 0.002
 """Seconds that a single read waits for neighbours: a tenth of what a near store's answer takes."""
 
-Arrivals: TypeAlias = "queue.SimpleQueue[tuple[Read, bytes | Exception] | None]"
+Arrivals: TypeAlias = "queue.SimpleQueue[tuple[Read, Data | Exception] | None]"
 Opened = tuple[Any, str]
 """A filesystem and a path in it."""
 
@@ -87,7 +87,7 @@ class RemoteFiles:
 
         async def one(read: Read) -> None:
             try:
-                data: bytes | Exception = await self.read(read.location_id, read.start, read.stop)
+                data: Data | Exception = await self.read(read.location_id, read.start, read.stop)
             except Exception as error:  # noqa: BLE001  handed over
                 data = error
             arrived.put((read, data))
@@ -114,18 +114,15 @@ class RemoteFiles:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, {}
         loop = asyncio.get_running_loop()
+        options = self._options
         for location_id, wanted in waiting.items():
-            wanted.sort(key=lambda one: one[:2])
-            starts, stops = (np.array([one[n] for one in wanted], np.int64) for n in (0, 1))
-            groups = merge(
-                np.zeros(len(wanted), np.uint32),
-                starts,
-                stops,
-                gap=self._options.merge_gap,
-                request_bytes=self._options.request_bytes,
+            start, stop = (np.array([one[n] for one in wanted], np.int64) for n in (0, 1))
+            ids, rows = np.zeros(start.size, np.uint32), np.arange(start.size)
+            reads = plan_reads(
+                ids, start, stop - start, rows, gap=options.merge_gap, request_bytes=options.request_bytes
             )
-            for first, last in groups:
-                task = loop.create_task(self._answer(location_id, wanted[first:last]))
+            for read in reads:
+                task = loop.create_task(self._answer(location_id, [wanted[row] for row in read.rows]))
                 _running.add(task)
                 task.add_done_callback(_running.discard)
 
@@ -141,10 +138,10 @@ class RemoteFiles:
                 await asyncio.gather(*(self._answer(location_id, [one]) for one in wanted))
             return
         for start, stop, future in wanted:
-            _settle(future, data[start - begin : stop - begin])
+            _settle(future, bytes(data[start - begin : stop - begin]))
 
     # -- one request ---------------------------------------------------------------------------------------------
-    async def read(self, location_id: int, start: int, stop: int) -> bytes:
+    async def read(self, location_id: int, start: int, stop: int) -> Data:
         """Return one range with one request, tried again while failures may pass.
 
         Raises:
@@ -155,14 +152,14 @@ class RemoteFiles:
         source = self._sources[location_id]
         self._check_url(source)
         filesystem, path = await self._opened(source.url)
-        reader = range_reader(filesystem)
+        fetch = fetch_for(filesystem)
         options = self._options
 
         async def attempt() -> Part:
             async with self._slot():
-                return await reader(filesystem, path, start, stop, options.timeout)
+                return await fetch(filesystem, path, start, stop, options.timeout)
 
-        part = await with_retries(attempt, attempts=options.attempts, first_delay=options.first_delay)
+        part = await persistent(attempt, attempts=options.attempts, first_delay=options.first_delay)
         if part.url is not None:
             self._check_host(part.url)
         if part.found is not None:
@@ -191,7 +188,7 @@ class RemoteFiles:
             return
 
         async def ask() -> None:
-            facts = await with_retries(
+            facts = await persistent(
                 lambda: whole_facts(filesystem, path, options.timeout),
                 attempts=options.attempts,
                 first_delay=options.first_delay,
@@ -235,7 +232,11 @@ class RemoteFiles:
                 options = {**kind._get_kwargs_from_urls(url), **self._for(url)}
                 filesystem = kind(**options, **({"skip_instance_cache": True} if kind.cachable else {}))
                 if isinstance(getattr(filesystem, "retries", None), int):
-                    filesystem.retries = 1  # s3fs would try five times whatever we try five times
+                    filesystem.retries = (
+                        1  # s3fs would try five times whatever we try five times, and so would botocore
+                    )
+                if hasattr(filesystem, "_call_s3"):
+                    filesystem.config_kwargs = {"retries": {"max_attempts": 0}, **filesystem.config_kwargs}
                 _filesystems[name] = filesystem
             return filesystem
 

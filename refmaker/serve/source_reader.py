@@ -21,12 +21,15 @@ from refmaker.model.chunks import INLINE, ChunkRef
 from refmaker.model.reference_set import SourceFile
 from refmaker.serve.allowed import AllowedLocations
 from refmaker.serve.crew import share
-from refmaker.serve.identity import LOCAL_SLACK, Found, check_identity
+from refmaker.serve.fetch import Data
+from refmaker.serve.identity import check_identity
 from refmaker.serve.local import LocalFile, LocalFiles
 from refmaker.serve.options import ServeOptions
-from refmaker.serve.plan import Located, Read, plan
+from refmaker.serve.plan import Located, plan
 from refmaker.serve.remote import RemoteFiles, described, in_io_loop, io_loop
+from refmaker.source.identity import LOCAL_SLACK, Found
 from refmaker.source.location import local_path
+from refmaker.source.plan import Read
 
 __all__ = ["Consumer", "SourceReader"]
 
@@ -152,7 +155,7 @@ class SourceReader:
             self._hand_out(read, data, consumer)
 
     def _do_remote(self, reads: list[Read], consumer: Consumer) -> None:
-        arrived: queue.SimpleQueue[tuple[Read, bytes | Exception] | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[tuple[Read, Data | Exception] | None] = queue.SimpleQueue()
         empty = [read for read in reads if read.stop == read.start]
         for read in empty:
             self._hand_out(read, b"", consumer)
@@ -168,7 +171,7 @@ class SourceReader:
 
         done: list[Read] = []
 
-        def work(item: tuple[Read, bytes | Exception]) -> None:
+        def work(item: tuple[Read, Data | Exception]) -> None:
             read, data = item
             if isinstance(data, Exception):
                 fetching.cancel()
@@ -183,7 +186,7 @@ class SourceReader:
         finally:
             fetching.cancel()
 
-    def _hand_out(self, read: Read, data: bytes, consumer: Consumer) -> None:
+    def _hand_out(self, read: Read, data: Data, consumer: Consumer) -> None:
         view = memoryview(data)
         start = read.start
         row = read.rows[0]

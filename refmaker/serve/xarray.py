@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,14 @@ from refmaker.source.location import local_path
 
 __all__ = ["RefmakerBackendEntrypoint"]
 
-Decoding = bool | Mapping[str, bool] | None
+Names = str | Iterable[str] | None
+PARAMETERS = (
+    *signature(StoreBackendEntrypoint.open_dataset).parameters,
+    "group",
+    "storage_options",
+    "on_stale",
+    "allow",
+)
 MAGIC = b'{"version":1,\n"refmaker":'
 """How our JSON begins."""
 DIRECTORIES = (".parq", ".parquet")
@@ -38,6 +46,7 @@ class RefmakerBackendEntrypoint(BackendEntrypoint):
 
     description = "Open references to chunks of other files (refmaker, kerchunk), or such files themselves"
     supports_groups = True
+    open_dataset_parameters = PARAMETERS[1:]  # xarray asks the signature else, and takes none with ``**decoding``
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether it is local references that refmaker wrote, or Parquet ones; others need ``engine="refmaker"``."""
@@ -62,107 +71,48 @@ class RefmakerBackendEntrypoint(BackendEntrypoint):
         self,
         filename_or_obj: Any,
         *,
-        mask_and_scale: Decoding = True,
-        decode_times: Any = True,
-        concat_characters: Decoding = True,
-        decode_coords: Any = True,
-        drop_variables: str | Iterable[str] | None = None,
-        use_cftime: Decoding = None,
-        decode_timedelta: Any = None,
         group: str | None = None,
+        drop_variables: Names = None,
         storage_options: Mapping[str, Any] | None = None,
         on_stale: OnStale = "raise",
         allow: Sequence[str] = (),
+        **decoding: Any,
     ) -> Dataset:
-        """Open one group as a dataset."""
+        """Open one group as a dataset; ``decoding`` are xarray's own switches."""
         opened = _opened(filename_or_obj, storage_options, on_stale, allow)
-        decoding = _decoding(
-            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
-        )
-        return _dataset(opened, (group or "").strip("/"), drop_variables, decoding)
-
-    def open_datatree(
-        self,
-        filename_or_obj: Any,
-        *,
-        mask_and_scale: Decoding = True,
-        decode_times: Any = True,
-        concat_characters: Decoding = True,
-        decode_coords: Any = True,
-        drop_variables: str | Iterable[str] | None = None,
-        use_cftime: Decoding = None,
-        decode_timedelta: Any = None,
-        group: str | None = None,
-        storage_options: Mapping[str, Any] | None = None,
-        on_stale: OnStale = "raise",
-        allow: Sequence[str] = (),
-    ) -> DataTree:
-        """Open all groups as a tree."""
-        opened = _opened(filename_or_obj, storage_options, on_stale, allow)
-        decoding = _decoding(
-            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
-        )
-        return DataTree.from_dict(_datasets(opened, (group or "").strip("/"), drop_variables, decoding))
+        return _dataset(opened, (group or "").strip("/"), _listed(drop_variables), decoding)
 
     def open_groups_as_dict(
         self,
         filename_or_obj: Any,
         *,
-        mask_and_scale: Decoding = True,
-        decode_times: Any = True,
-        concat_characters: Decoding = True,
-        decode_coords: Any = True,
-        drop_variables: str | Iterable[str] | None = None,
-        use_cftime: Decoding = None,
-        decode_timedelta: Any = None,
         group: str | None = None,
+        drop_variables: Names = None,
         storage_options: Mapping[str, Any] | None = None,
         on_stale: OnStale = "raise",
         allow: Sequence[str] = (),
+        **decoding: Any,
     ) -> dict[str, Dataset]:
         """Open every group as a dataset of its own, by path."""
         opened = _opened(filename_or_obj, storage_options, on_stale, allow)
-        decoding = _decoding(
-            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
-        )
-        return _datasets(opened, (group or "").strip("/"), drop_variables, decoding)
+        path, left_out = (group or "").strip("/"), _listed(drop_variables)
+        return {
+            f"/{inner}": _dataset(opened, f"{path}/{inner}".strip("/"), left_out, decoding)
+            for inner in group_paths(opened, path)
+        }
+
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> DataTree:
+        """Open all groups as a tree; ``options`` as for ``open_groups_as_dict``."""
+        return DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
 
 
-def _decoding(
-    mask_and_scale: Any,
-    decode_times: Any,
-    concat_characters: Any,
-    decode_coords: Any,
-    use_cftime: Any,
-    decode_timedelta: Any,
-) -> dict[str, Any]:
-    """Return the switches of xarray's CF decoding by name."""
-    return {
-        "mask_and_scale": mask_and_scale,
-        "decode_times": decode_times,
-        "concat_characters": concat_characters,
-        "decode_coords": decode_coords,
-        "use_cftime": use_cftime,
-        "decode_timedelta": decode_timedelta,
-    }
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(names or ())
 
 
-def _dataset(
-    opened: OpenedReferences, path: str, drop_variables: str | Iterable[str] | None, decoding: Mapping[str, Any]
-) -> Dataset:
-    left_out = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+def _dataset(opened: OpenedReferences, path: str, left_out: list[str], decoding: Mapping[str, Any]) -> Dataset:
     store: Any = GroupDataStore(opened, path, left_out)
     return StoreBackendEntrypoint().open_dataset(store, drop_variables=left_out, **decoding)
-
-
-def _datasets(
-    opened: OpenedReferences, path: str, drop_variables: str | Iterable[str] | None, decoding: Mapping[str, Any]
-) -> dict[str, Dataset]:
-    names = drop_variables if isinstance(drop_variables, str | None) else list(drop_variables)
-    return {
-        f"/{inner}": _dataset(opened, f"{path}/{inner}".strip("/"), names, decoding)
-        for inner in group_paths(opened, path)
-    }
 
 
 def _opened(

@@ -56,10 +56,6 @@ class Cursor:
         """Move on by ``length`` bytes."""
         self.take(length)
 
-    def align(self, multiple: int) -> None:
-        """Move on to the next multiple of ``multiple``, counted from the start of ``data``."""
-        self.take(-self.position % multiple)
-
     @property
     def left(self) -> int:
         """Bytes not yet read."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Protocol
 
 from refmaker.errors import SourceError, StaleSourceError
@@ -18,7 +18,7 @@ from refmaker.source.location import seconds, tag_and_time
 from refmaker.source.policy import WHOLE_FILE_BELOW
 from refmaker.source.retries import ShortAnswerError
 
-__all__ = ["Facts", "RangeReader", "range_reader"]
+__all__ = ["Facts", "RangeReader", "asked", "http_get", "range_reader"]
 
 THREADS = 32
 """Blocking filesystems get that many requests in flight at most."""
@@ -61,13 +61,27 @@ class RangeReader(Protocol):
 
 def range_reader(url: str, filesystem: Any, path: str) -> RangeReader:
     """Return the reader for a file of an fsspec filesystem."""
+    if hasattr(filesystem, "set_session") and "http" in _protocols(filesystem) and _lives_here(filesystem):
+        return _HttpReader(url, filesystem, path)
+    return _FileReader(url, filesystem, path)
+
+
+def _lives_here(filesystem: Any) -> bool:
+    """Whether a filesystem's coroutines run in fsspec's own loop."""
     import fsspec.asyn
 
-    if not filesystem.async_impl or filesystem.asynchronous or filesystem.loop is not fsspec.asyn.get_loop():
-        return _BlockingReader(url, filesystem, path)
-    if hasattr(filesystem, "set_session") and "http" in _protocols(filesystem):
-        return _HttpReader(url, filesystem, path)
-    return _AsyncReader(url, filesystem, path)
+    return bool(filesystem.async_impl and not filesystem.asynchronous and filesystem.loop is fsspec.asyn.get_loop())
+
+
+async def asked(filesystem: Any, method: str, path: str, **options: Any) -> Any:
+    """Return what a filesystem's method returns: its coroutine's result, or that of a call in a thread.
+
+    Options go by name: s3fs has its own ones in between.
+    """
+    if _lives_here(filesystem):
+        return await getattr(filesystem, f"_{method}")(path, **options)
+    call = partial(getattr(filesystem, method), path, **options)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
 
 
 def _protocols(filesystem: Any) -> tuple[str, ...]:
@@ -87,13 +101,32 @@ def _stale(url: str, sentence: str) -> StaleSourceError:
     return StaleSourceError(f"changed while it was scanned: {sentence}; scan it again", location=url)
 
 
-class _HttpReader:
-    """Plain GET requests through the filesystem's session: each answer tells size and version."""
+async def http_get(filesystem: Any, url: str, start: int, stop: int, **usual: Any) -> Any:
+    """Return the request for a range, to be entered, in the session of an HTTP filesystem.
 
+    Args:
+        filesystem: its own options for requests go before ``usual`` ones.
+        url: of the file.
+        start: first byte.
+        stop: first byte behind.
+        usual: options of ``aiohttp.ClientSession.get``.
+    """
+    options = {**usual, **filesystem.kwargs}
+    span = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+    headers = {**(options.pop("headers", None) or {}), **span}
+    session = await filesystem.set_session()
+    return session.get(filesystem.encode_url(url), headers=headers, **options)
+
+
+class _Reader:
     def __init__(self, url: str, filesystem: Any, path: str) -> None:
         self._url = url
         self._filesystem = filesystem
         self._path = path
+
+
+class _HttpReader(_Reader):
+    """Plain GET requests through the filesystem's session: each answer tells size and version."""
 
     async def open(self, length: int) -> tuple[Facts, bytes]:
         status, facts, body = await self._get(0, length)
@@ -116,14 +149,7 @@ class _HttpReader:
 
     async def _get(self, start: int, stop: int) -> tuple[int, Facts | None, bytes]:
         """Return (status, facts as far as the answer tells them, body); status is 200, 206 or 416."""
-        options = dict(self._filesystem.kwargs)
-        headers = {
-            **(options.pop("headers", None) or {}),
-            "Range": f"bytes={start}-{stop - 1}",
-            "Accept-Encoding": "identity",
-        }
-        session = await self._filesystem.set_session()
-        async with session.get(self._filesystem.encode_url(self._path), headers=headers, **options) as response:
+        async with await http_get(self._filesystem, self._path, start, stop) as response:
             told: Mapping[str, str] = response.headers
             if response.status == 416:
                 total = told.get("Content-Range", "").rpartition("/")[2]
@@ -187,18 +213,13 @@ def _exactly(url: str, data: bytes, start: int, stop: int, size: int) -> bytes:
     raise _no_ranges(url)
 
 
-class _AsyncReader:
-    """Any asynchronous filesystem (S3, GCS, Azure): facts by ``info``, bytes by ``cat_file``."""
-
-    def __init__(self, url: str, filesystem: Any, path: str) -> None:
-        self._url = url
-        self._filesystem = filesystem
-        self._path = path
+class _FileReader(_Reader):
+    """Any other filesystem (S3, GCS, Azure, blocking ones): facts by ``info``, bytes by ``cat_file``."""
 
     async def open(self, length: int) -> tuple[Facts, bytes]:
-        head = asyncio.ensure_future(self._filesystem._cat_file(self._path, start=0, end=length))
+        head = asyncio.ensure_future(asked(self._filesystem, "cat_file", self._path, start=0, end=length))
         try:
-            facts = _facts(self._url, await self._filesystem._info(self._path))
+            facts = _facts(self._url, await asked(self._filesystem, "info", self._path))
         except BaseException:
             head.cancel()
             with suppress(BaseException):
@@ -211,38 +232,12 @@ class _AsyncReader:
             return facts, b""  # stores differ in what they make of ranges beyond an end: ask again, for what is there
 
     async def fetch(self, start: int, stop: int, facts: Facts) -> bytes:
-        data = await self._filesystem._cat_file(self._path, start=start, end=stop)
+        data = await asked(self._filesystem, "cat_file", self._path, start=start, end=stop)
         return _exactly(self._url, bytes(data), start, stop, facts.size)
 
     async def facts(self) -> Facts | None:
         self._filesystem.invalidate_cache(self._path)
-        return _facts(self._url, await self._filesystem._info(self._path))
-
-
-class _BlockingReader:
-    """Any other filesystem, in threads."""
-
-    def __init__(self, url: str, filesystem: Any, path: str) -> None:
-        self._url = url
-        self._filesystem = filesystem
-        self._path = path
-
-    async def open(self, length: int) -> tuple[Facts, bytes]:
-        facts = _facts(self._url, await _in_thread(self._filesystem.info, self._path))
-        stop = min(length, facts.size)
-        return facts, await self.fetch(0, stop, facts) if stop else b""
-
-    async def fetch(self, start: int, stop: int, facts: Facts) -> bytes:
-        data = await _in_thread(self._filesystem.cat_file, self._path, start, stop)
-        return _exactly(self._url, bytes(data), start, stop, facts.size)
-
-    async def facts(self) -> Facts | None:
-        self._filesystem.invalidate_cache(self._path)
-        return _facts(self._url, await _in_thread(self._filesystem.info, self._path))
-
-
-async def _in_thread(call: Any, *arguments: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call, *arguments)
+        return _facts(self._url, await asked(self._filesystem, "info", self._path))
 
 
 @cache

@@ -1,15 +1,20 @@
 """Byte ranges of many files at once: neighbours in a file are read together, remote files concurrently."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
+
+import numpy as np
 
 from refmaker.errors import StaleSourceError
 from refmaker.model.reference_set import SourceFile
 from refmaker.source.base import LocalSource
+from refmaker.source.identity import LOCAL_SLACK, Found, difference
 from refmaker.source.location import local_path, open_filesystem
+from refmaker.source.plan import Read, plan_reads
 from refmaker.source.policy import Transfer
 from refmaker.source.range_readers import Facts, range_reader
 from refmaker.source.remote import Connections
@@ -21,21 +26,11 @@ GAP = 16 << 10
 REQUEST = 8 << 20
 """Bytes of a merged request at most; ranges longer than that are requests of their own."""
 
-SAME_TIME = 1e-3
-"""Seconds by which two spellings of one modification time may differ."""
+FARTHEST = np.uint64(1 << 62)
+"""No file is as long, and sums of two such numbers still fit their columns: what lies beyond is read from there."""
 
 Span = tuple[int, int, int]
 """Location id, offset, length in bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One range of one file that answers several spans: their rows, offsets in the range, and lengths."""
-
-    location_id: int
-    start: int
-    end: int
-    spans: tuple[tuple[int, int, int], ...]
 
 
 def read_spans(
@@ -49,78 +44,57 @@ def read_spans(
         TruncatedFileError: a range reaches past the end of its file.
     """
     data = [b""] * len(spans)
-    remote: list[_Request] = []
-    for location_id, requests in _by_file(_merged(spans)):
+    remote: list[Read] = []
+    for location_id, reads in groupby(_plan(spans), attrgetter("location_id")):
         path = local_path(sources[location_id].url)
         if path is None:
-            remote.extend(requests)
+            remote.extend(reads)
         else:
-            _read_local(path, sources[location_id], requests, data)
+            _read_local(path, sources[location_id], reads, data)
     if remote:
         _read_remote(remote, sources, storage_options or {}, data)
     return data
 
 
-def _merged(spans: Sequence[Span]) -> Iterator[_Request]:
-    order = sorted(range(len(spans)), key=spans.__getitem__)
-    first = 0
-    while first < len(order):
-        location_id, start, length = spans[order[first]]
-        end = start + length
-        last = first + 1
-        while last < len(order):
-            other, offset, more = spans[order[last]]
-            if other != location_id or offset > end + GAP or offset + more > start + REQUEST:
-                break
-            end = max(end, offset + more)
-            last += 1
-        rows = tuple((row, spans[row][1] - start, spans[row][2]) for row in order[first:last])
-        yield _Request(location_id, start, end, rows)
-        first = last
+def _plan(spans: Sequence[Span]) -> list[Read]:
+    columns = np.minimum(np.array(spans, np.uint64).reshape(-1, 3), FARTHEST)
+    location_id, offset, length = columns.astype(np.int64).T
+    rows = np.arange(len(spans))
+    return plan_reads(location_id.astype(np.uint32), offset, length, rows, gap=GAP, request_bytes=REQUEST)
 
 
-def _by_file(requests: Iterable[_Request]) -> Iterator[tuple[int, list[_Request]]]:
-    found: dict[int, list[_Request]] = {}
-    for request in requests:
-        found.setdefault(request.location_id, []).append(request)
-    yield from found.items()
+def _hand_out(read: Read, data: bytes, into: list[bytes]) -> None:
+    for row, offset, length in zip(read.rows, read.offset, read.length, strict=True):
+        into[row] = data[offset - read.start : offset - read.start + length]
 
 
-def _hand_out(request: _Request, data: bytes, into: list[bytes]) -> None:
-    for row, offset, length in request.spans:
-        into[row] = data[offset : offset + length]
-
-
-def _read_local(path: str, recorded: SourceFile, requests: Sequence[_Request], data: list[bytes]) -> None:
+def _read_local(path: str, recorded: SourceFile, reads: Iterable[Read], data: list[bytes]) -> None:
     with LocalSource(path) as source:
-        if recorded.size is not None and recorded.size != source.size:
-            raise StaleSourceError(
-                f"has {source.size} bytes, but had {recorded.size} when it was scanned", location=recorded.url
-            )
-        if recorded.last_modified is not None and abs(recorded.last_modified - source.last_modified) > SAME_TIME:
-            raise StaleSourceError("was modified since it was scanned: scan it again", location=recorded.url)
-        for request in requests:
-            _hand_out(request, source.read(request.start, request.end - request.start), data)
+        changed = difference(recorded, Found(source.size, None, source.last_modified), LOCAL_SLACK)
+        if changed is not None:
+            raise StaleSourceError(f"{changed}: scan it again", location=recorded.url)
+        for read in reads:
+            _hand_out(read, source.read(read.start, read.stop - read.start), data)
 
 
 def _read_remote(
-    requests: Sequence[_Request], sources: Sequence[SourceFile], options: Mapping[str, Any], data: list[bytes]
+    reads: Sequence[Read], sources: Sequence[SourceFile], options: Mapping[str, Any], data: list[bytes]
 ) -> None:
     """Read ranges of remote files, as many at a time as the policy allows over all of them."""
     connections = Connections(Transfer())
-    answers = connections.wait(_answers(connections, requests, sources, options))
-    for request, answer in zip(requests, answers, strict=True):
-        _hand_out(request, answer, data)
+    answers = connections.wait(_answers(connections, reads, sources, options))
+    for read, answer in zip(reads, answers, strict=True):
+        _hand_out(read, answer, data)
 
 
 async def _answers(
-    connections: Connections, requests: Sequence[_Request], sources: Sequence[SourceFile], options: Mapping[str, Any]
+    connections: Connections, reads: Sequence[Read], sources: Sequence[SourceFile], options: Mapping[str, Any]
 ) -> list[bytes]:
     files: dict[int, _RemoteFile] = {}
-    for request in requests:
-        if request.location_id not in files:
-            files[request.location_id] = _RemoteFile(connections, sources[request.location_id], options)
-    return await asyncio.gather(*(files[request.location_id].fetch(request) for request in requests))
+    for read in reads:
+        if read.location_id not in files:
+            files[read.location_id] = _RemoteFile(connections, sources[read.location_id], options)
+    return await asyncio.gather(*(files[read.location_id].fetch(read.start, read.stop) for read in reads))
 
 
 class _RemoteFile:
@@ -133,9 +107,9 @@ class _RemoteFile:
         self._facts = None if source.size is None else Facts(source.size, source.etag, source.last_modified)
         self._asking = asyncio.Lock()
 
-    async def fetch(self, request: _Request) -> bytes:
-        fetch = partial(self._reader.fetch, request.start, request.end, await self._known())
-        return await self._connections.ask(self._url, fetch, offset=request.start)
+    async def fetch(self, start: int, stop: int) -> bytes:
+        fetch = partial(self._reader.fetch, start, stop, await self._known())
+        return await self._connections.ask(self._url, fetch, offset=start)
 
     async def _known(self) -> Facts:
         async with self._asking:

@@ -1,6 +1,6 @@
 """Reading through references beside h5py, h5netcdf and stock ``reference://``, all in one run.
 
-Run ``python -m tests.benchmarks.serving [--only mid,small,raw,rawsmall,dask,remote] [--scale 1.0]``. The data is a
+Run ``python -m tests.benchmarks.serving [--only mid,small,raw,rawsmall,dask,remote,s3] [--scale 1.0]``. The data is a
 variable of 600 x 180 x 360 floats (155 MB) in four layouts: ``mid`` (259 kB chunks, shuffle and gzip), ``small``
 (8 kB, the same), ``raw`` and ``rawsmall`` (uncompressed). Times are the best of a few rounds in which all readers take
 turns, the file being in the page cache. Exits with 1 when a target of DESIGN.md is missed.
@@ -15,8 +15,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dask
 import fsspec
@@ -27,6 +29,7 @@ import zarr
 
 from refmaker.references import relocate, write_references
 from refmaker.scanners.registry import scan
+from refmaker.serve import obstore_range
 from refmaker.serve.store import RefStore
 
 LAYOUTS: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
@@ -42,6 +45,8 @@ STOCK_TARGET = 0.5
 DASK_TARGET = 0.3
 """Time of 600 tasks relative to h5netcdf."""
 REQUESTS_TARGET, REMOTE_TARGET = 40, 0.25
+S3_TARGET = 1.1
+"""Time of obstore relative to s3fs: never slower, but for noise."""
 LATENCY = 0.03
 ZARR_DEFAULT = "zarr.core.codec_pipeline.BatchedCodecPipeline"
 
@@ -169,17 +174,19 @@ class SlowServer:
             span = request.http_range
             start, stop = span.start or 0, span.stop or len(self._data)
             headers = {"Content-Range": f"bytes {start}-{stop - 1}/{len(self._data)}", "Accept-Ranges": "bytes"}
+            headers |= {"ETag": '"1"', "Last-Modified": "Sat, 21 Nov 2026 00:00:00 GMT"}  # as S3 does
             status = 206 if "Range" in request.headers else 200
             return web.Response(body=self._data[start:stop], status=status, headers=headers)
 
         async def begin() -> None:
             app = web.Application()
-            app.router.add_route("*", "/data.h5", get)
+            app.router.add_route("*", "/bucket/data.h5", get)
             self._runner = web.AppRunner(app)
             await self._runner.setup()
             site = web.TCPSite(self._runner, "127.0.0.1", 0)
             await site.start()
-            self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/data.h5"
+            self.endpoint = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+            self.url = f"{self.endpoint}/bucket/data.h5"
             self._ready.set()
 
         self._loop.run_until_complete(begin())
@@ -224,9 +231,37 @@ def remote_read(folder: Path, steps: int, rounds: int) -> bool:
     return requests["engine"] <= REQUESTS_TARGET and seconds["engine"] / base <= REMOTE_TARGET
 
 
+def s3_read(folder: Path, steps: int, rounds: int) -> bool:
+    """Compare the two clients that read S3, whole and with a request for each chunk, at 30 ms latency."""
+    path, document = folder / "mid.h5", folder / "s3.json"
+    if not path.exists():
+        make(path, "mid", steps)
+    want = h5py_read(path)
+    with SlowServer(path.read_bytes()) as server:
+        write_references(relocate(scan(str(path)), lambda _: "s3://bucket/data.h5"), document)
+        anonymous = {"s3": {"anon": True, "endpoint_url": server.endpoint}}
+
+        def read(client: str, **tuning: Any) -> np.ndarray:
+            store = obstore_range._store if client == "obstore" else lambda *_: None
+            options = {**tuning, "storage_options": anonymous}
+            with mock.patch.object(obstore_range, "_store", store):
+                return xr.open_dataset(document, engine="refmaker", storage_options=options)["t2m"].values
+
+        readers = {
+            f"{client}{', unmerged' if tuning else ''}": partial(read, client, **tuning)
+            for tuning in ({}, {"request_bytes": 1})
+            for client in ("s3fs", "obstore")
+        }
+        for name, reader in readers.items():
+            np.testing.assert_array_equal(reader(), want, err_msg=name)
+        seconds = turns(readers, rounds)
+    print("s3        " + "  ".join(f"{n} {s * 1000:.0f} ms" for n, s in seconds.items()))
+    return all(seconds[f"obstore{how}"] <= S3_TARGET * seconds[f"s3fs{how}"] for how in ("", ", unmerged"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="mid,small,raw,rawsmall,dask,remote")
+    parser.add_argument("--only", default="mid,small,raw,rawsmall,dask,remote,s3")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", help="keeps the files there")
@@ -238,7 +273,7 @@ def main() -> int:
         folder = Path(arguments.folder or scratch)
         folder.mkdir(exist_ok=True)
         for name in arguments.only.split(","):
-            other = {"dask": dask_read, "remote": remote_read}.get(name)
+            other = {"dask": dask_read, "remote": remote_read, "s3": s3_read}.get(name)
             if other:
                 met &= other(folder, arguments.steps, arguments.rounds)
             else:

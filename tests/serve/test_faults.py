@@ -1,6 +1,9 @@
 """Every fault of a store x every door: the error, or the right data after retries; never wrong data."""
 
+import hashlib
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from refmaker.errors import ChunkReadError, StaleSourceError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.references import write_references
+from tests.serve.clients import HTTP, OBSTORE, S3FS, last_modified_told, only
 from tests.serve.doors import DOORS, QUICK, Door
 from tests.servers import S3, Faults
 from tests.virtual import AIR, TIME, sample
@@ -27,89 +31,115 @@ def door(request: pytest.FixtureRequest) -> Door:
     return DOORS[request.param]
 
 
-@pytest.fixture
-def remote(tmp_path: Path, served: Faults) -> str:
-    """Return the URL of references to data on the HTTP server."""
-    references = sample(tmp_path, f"{served.url}/data.bin")
-    shutil.copy(tmp_path / "data é.bin", served.folder / "data.bin")
+WAYS = [*((door, client) for client in (HTTP, OBSTORE) for door in DOORS), ("3 engine", S3FS)]
+"""Every door over every reader of ranges of ours; s3fs once, for the difference that it makes."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Data on the faulty server, references to it, and a door that reads them."""
+
+    door: Door
+    refs: str
+    url: str
+    file: Path
+    options: Mapping[str, Any]
+
+    def read(self, path: str, refs: Any = None, **options: Any) -> np.ndarray:
+        return self.door(self.refs if refs is None else refs, path, **options, **self.options)
+
+
+@pytest.fixture(params=WAYS, ids=" - ".join)
+def remote(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, served: Faults) -> Remote:
+    door, client = request.param
+    url, file, options = f"{served.url}/data.bin", served.folder / "data.bin", {}
+    if client != HTTP:
+        url, file = "s3://bucket/data.bin", served.folder / "bucket" / "data.bin"
+        options = {"remote": {"s3": {"anon": True, "endpoint_url": served.url}}}
+        only(client, monkeypatch)
+        last_modified_told(monkeypatch)
+    references = sample(tmp_path, url)
+    file.parent.mkdir(exist_ok=True)
+    shutil.copy(tmp_path / "data é.bin", file)
     write_references(references, served.folder / "refs.json")
     served.seconds = 1.5
-    return f"{served.url}/refs.json"
+    return Remote(DOORS[door], f"{served.url}/refs.json", url, file, options)
+
+
+@pytest.fixture(params=[S3FS, OBSTORE])
+def client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(request.param, monkeypatch)
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_what_passes_is_tried_again(fault: str, door: Door, remote: str, served: Faults) -> None:
+def test_what_passes_is_tried_again(fault: str, remote: Remote, served: Faults) -> None:
     served.fault, served.times = fault, 2 if fault != "slow" else 1
-    np.testing.assert_array_equal(door(remote, "time"), TIME)
+    np.testing.assert_array_equal(remote.read("time"), TIME)
     assert served.times == 0
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_what_does_not_pass_is_an_error_after_some_attempts(
-    fault: str, door: Door, remote: str, served: Faults
-) -> None:
+def test_what_does_not_pass_is_an_error_after_some_attempts(fault: str, remote: Remote, served: Faults) -> None:
     served.fault, served.seconds = fault, 0.3
     tuning = {"timeout": 0.1, "attempts": 2} if fault == "slow" else {}
     with pytest.raises(ChunkReadError) as caught:
-        door(remote, "time", **tuning)
+        remote.read("time", **tuning)
     assert "time/0" in str(caught.value)
-    assert f"{served.url}/data.bin" in str(caught.value)
+    assert remote.url in str(caught.value)
     attempts = 2 if fault == "slow" else QUICK["attempts"]
     assert attempts <= len(served.gets()) <= 2 * attempts  # aiohttp itself tries a reset connection once more
 
 
 @pytest.mark.parametrize("path", ARRAYS)
 @pytest.mark.parametrize("fault", FINAL)
-def test_what_cannot_pass_is_an_error_at_once(fault: str, path: str, door: Door, remote: str, served: Faults) -> None:
+def test_what_cannot_pass_is_an_error_at_once(fault: str, path: str, remote: Remote, served: Faults) -> None:
     served.fault = fault
     with pytest.raises(ChunkReadError) as caught:
-        door(remote, path)
+        remote.read(path)
     assert f"{path}/" in str(caught.value)
-    assert f"{served.url}/data.bin" in str(caught.value)
+    assert remote.url in str(caught.value)
     assert len(set(served.gets())) == len(served.gets())  # nothing was asked for twice
     served.fault = ""
-    np.testing.assert_array_equal(door(remote, path), ARRAYS[path])
+    np.testing.assert_array_equal(remote.read(path), ARRAYS[path])
 
 
-def with_tag(references: ReferenceSet, url: str, **facts: Any) -> ReferenceSet:
+def with_facts(references: ReferenceSet, url: str, **facts: Any) -> ReferenceSet:
     return ReferenceSet(references.root, (SourceFile(url, **facts),))
 
 
-def test_another_etag_is_a_stale_source(door: Door, tmp_path: Path, served: Faults) -> None:
-    import hashlib
-
-    references = sample(tmp_path)
-    data = (tmp_path / "data é.bin").read_bytes()
-    (served.folder / "data.bin").write_bytes(data)
+def test_another_etag_is_a_stale_source(tmp_path: Path, remote: Remote, served: Faults) -> None:
+    data = remote.file.read_bytes()
     tag = f'"{hashlib.md5(data).hexdigest()}"'
-    tagged = with_tag(references, f"{served.url}/data.bin", size=len(data), etag=tag)
-    np.testing.assert_array_equal(door(tagged, "time"), TIME)
+    tagged = with_facts(sample(tmp_path), remote.url, size=len(data), etag=tag)
+    np.testing.assert_array_equal(remote.read("time", tagged), TIME)
     served.fault = "other etag"
     with pytest.raises(StaleSourceError, match="entity tag"):
-        door(tagged, "time")
-    np.testing.assert_array_equal(door(tagged, "time", on_stale="ignore"), TIME)
+        remote.read("time", tagged)
+    np.testing.assert_array_equal(remote.read("time", tagged, on_stale="ignore"), TIME)
     with pytest.warns(UserWarning, match="entity tag"):
-        np.testing.assert_array_equal(door(tagged, "time", on_stale="warn"), TIME)
+        np.testing.assert_array_equal(remote.read("time", tagged, on_stale="warn"), TIME)
 
 
-def test_another_size_is_a_stale_source(door: Door, tmp_path: Path, served: Faults) -> None:
-    references = sample(tmp_path, f"{served.url}/data.bin")
-    data = (tmp_path / "data é.bin").read_bytes()
-    (served.folder / "data.bin").write_bytes(data + b"more")
+def test_another_size_is_a_stale_source(tmp_path: Path, remote: Remote) -> None:
+    references = sample(tmp_path, remote.url)
+    data = remote.file.read_bytes()
+    remote.file.write_bytes(data + b"more")
     with pytest.raises(StaleSourceError, match=f"has {len(data) + 4} bytes"):
-        door(references, "time")
-    np.testing.assert_array_equal(door(references, "time", on_stale="ignore"), TIME)
-    (served.folder / "data.bin").write_bytes(data[:100])
-    with pytest.raises((ChunkReadError, StaleSourceError)):
-        door(references, "time", on_stale="ignore")
+        remote.read("time", references)
+    np.testing.assert_array_equal(remote.read("time", references, on_stale="ignore"), TIME)
+    for size in (100, 4):  # the range ends behind the end, and begins there
+        remote.file.write_bytes(data[:size])
+        with pytest.raises((ChunkReadError, StaleSourceError)):
+            remote.read("time", references, on_stale="ignore")
 
 
+@pytest.mark.usefixtures("client")
 def test_s3_is_read_and_its_faults_are_errors(door: Door, tmp_path: Path, s3: S3) -> None:
     references = sample(tmp_path, "s3://bucket/data.bin")
     data = (tmp_path / "data é.bin").read_bytes()
     s3.put("data.bin", data)
     tag = s3.client.head_object(Bucket="bucket", Key="data.bin")["ETag"]
-    tagged = with_tag(references, "s3://bucket/data.bin", size=len(data), etag=tag)
+    tagged = with_facts(references, "s3://bucket/data.bin", size=len(data), etag=tag)
     options: dict[str, Any] = {"remote": {"s3": s3.options}, "timeout": 10}
     for path, want in ARRAYS.items():
         np.testing.assert_array_equal(door(tagged, path, **options), want)

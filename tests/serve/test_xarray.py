@@ -9,7 +9,7 @@ import xarray as xr
 from refmaker.references import write_references
 from refmaker.references.kerchunk_json import json_text
 from refmaker.serve.xarray import RefmakerBackendEntrypoint
-from tests.virtual import assert_is_inner, assert_is_sample, sample
+from tests.virtual import ODD_NAME, assert_is_inner, assert_is_sample, sample
 
 
 @pytest.fixture
@@ -57,3 +57,16 @@ def test_it_claims_only_its_own_files(refs: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"version":1,"refs":{}}')
     for other in (tmp_path / "other.json", tmp_path / "none.json", "s3://bucket/refs.json", tmp_path, 5, "x.nc"):
         assert not engine.guess_can_open(other)
+
+
+def test_every_switch_of_xarray_s_decoding_reaches_it(refs: Path) -> None:
+    opened = xr.open_dataset(refs, engine="refmaker", decode_cf=False, drop_variables=iter(["air"]))
+    assert opened["time"].attrs == {}
+    assert "air" not in opened
+    inner = xr.open_dataset(refs, engine="refmaker", group="/inner/", decode_cf=False)
+    assert inner[ODD_NAME].attrs["_FillValue"] == -5
+    tree = xr.open_datatree(refs, engine="refmaker", group="inner", drop_variables=iter([ODD_NAME, "time"]))
+    assert [list(node.data_vars) for node in tree.subtree] == [[], []]
+    for opener in (xr.open_dataset, xr.open_datatree, xr.open_groups):
+        with pytest.raises(TypeError, match="no_such_switch"):
+            opener(refs, engine="refmaker", no_such_switch=True)

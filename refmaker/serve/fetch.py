@@ -9,26 +9,31 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from refmaker.errors import SourceError
-from refmaker.serve.identity import Found
-from refmaker.serve.retry import HttpStatusError, ShortBodyError
+from refmaker.serve.obstore_range import object_range, store_for
+from refmaker.source.identity import Found
 from refmaker.source.location import tag_and_time
+from refmaker.source.range_readers import asked, http_get
+from refmaker.source.retries import HttpStatusError, ShortAnswerError
 
-__all__ = ["Part", "RangeReader", "range_reader", "whole_facts"]
+__all__ = ["Data", "Fetch", "Part", "fetch_for", "whole_facts"]
+
+Data: TypeAlias = bytes | memoryview
+"""What came; a view spares obstore's answers a copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """The bytes of a range; what the answer said of the file (None: nothing); the URL that answered."""
 
-    data: bytes
+    data: Data
     found: Found | None = None
     url: str | None = None
 
 
-RangeReader = Callable[[Any, str, int, int, float], Awaitable[Part]]
+Fetch = Callable[[Any, str, int, int, float], Awaitable[Part]]
 """(filesystem, URL or path, start, stop, patience) -> the bytes [start, stop); runs in the filesystem's loop."""
 
 CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+|\*)")
@@ -37,8 +42,8 @@ SLOWEST = 50_000
 """Bytes a second below which a store that tells no progress counts as stuck."""
 
 
-def range_reader(filesystem: Any) -> RangeReader:
-    """Return the reader for a filesystem, by its protocols."""
+def fetch_for(filesystem: Any) -> Fetch:
+    """Return how ranges are fetched from a filesystem, by its protocols."""
     protocols = {filesystem.protocol} if isinstance(filesystem.protocol, str) else set(filesystem.protocol)
     if protocols & {"http", "https"} and hasattr(filesystem, "set_session"):
         return _http_range
@@ -50,33 +55,24 @@ def range_reader(filesystem: Any) -> RangeReader:
 async def whole_facts(filesystem: Any, path: str, patience: float) -> Found:
     """Return what a store tells of a file when it is asked."""
     async with asyncio.timeout(patience):
-        if filesystem.async_impl:
-            info = await filesystem._info(path)
-        else:
-            info = await asyncio.to_thread(filesystem.info, path)
+        info = await asked(filesystem, "info", path)
     etag, modified = tag_and_time(info)
     return Found(info.get("size"), etag, modified)
 
 
 async def _fsspec_range(filesystem: Any, path: str, start: int, stop: int, patience: float) -> Part:
     async with asyncio.timeout(patience + (stop - start) / SLOWEST):
-        if filesystem.async_impl:
-            data = await filesystem._cat_file(path, start=start, end=stop)
-        else:
-            data = await asyncio.to_thread(filesystem.cat_file, path, start=start, end=stop)
+        data = await asked(filesystem, "cat_file", path, start=start, end=stop)
     return Part(_checked(bytes(data), start, stop))
 
 
 async def _http_range(filesystem: Any, url: str, start: int, stop: int, patience: float) -> Part:
     import aiohttp
 
-    options = dict(filesystem.kwargs)
-    headers = {**options.pop("headers", {}), "Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-    options.setdefault("timeout", aiohttp.ClientTimeout(total=None, sock_connect=patience, sock_read=patience))
-    session = await filesystem.set_session()
-    async with session.get(filesystem.encode_url(url), headers=headers, **options) as response:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience, sock_read=patience)
+    async with await http_get(filesystem, url, start, stop, timeout=timeout) as response:
         if response.status >= 400:
-            raise HttpStatusError(response.status, response.reason or "")
+            raise HttpStatusError(response.status, response.reason or "", response.headers)
         size: int | None = stop
         if response.status == 206:
             size = _checked_range(response.headers.get("Content-Range"), start, stop)
@@ -93,7 +89,11 @@ async def _s3_range(filesystem: Any, path: str, start: int, stop: int, patience:
     arguments = {"Bucket": bucket, "Key": key, "Range": f"bytes={start}-{stop - 1}", **filesystem.req_kw}
     if version is not None:
         arguments["VersionId"] = version
+    await filesystem.set_session()  # reads botocore's many files, which is not the store's slowness
     async with asyncio.timeout(patience + (stop - start) / SLOWEST):
+        store = None if version else await store_for(filesystem, bucket, key)
+        if store is not None and (answer := await object_range(store, key, start, stop)):
+            return Part(_checked(answer[0], start, stop), answer[1])
         response: Mapping[str, Any] = await filesystem._call_s3("get_object", **arguments)
         body: Any = response["Body"]
         try:
@@ -114,13 +114,13 @@ def _checked_range(content_range: str | None, start: int, stop: int) -> int | No
     if size is not None and stop > size:
         raise SourceError(f"bytes {start} to {stop} wanted, but the file ends at byte {size}")
     if (first, last) != (start, stop - 1):
-        raise ShortBodyError(f"bytes {start}-{stop - 1} asked for, the server sends {first}-{last}")
+        raise ShortAnswerError(f"bytes {start}-{stop - 1} asked for, the server sends {first}-{last}")
     return size
 
 
-def _checked(data: bytes, start: int, stop: int) -> bytes:
+def _checked(data: Data, start: int, stop: int) -> Data:
     if len(data) != stop - start:
-        raise ShortBodyError(f"{stop - start} bytes asked for, {len(data)} came")
+        raise ShortAnswerError(f"{stop - start} bytes asked for, {len(data)} came")
     if PAGE.match(data, 0, 200):
         raise SourceError("the server answered with a web page in place of data")
     return data
