@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, Unpack
 
-from refmaker.errors import RefmakerError
-from refmaker.model.reference_set import ReferenceSet
+from refmaker.errors import OptionError, RefmakerError
+from refmaker.model.reference_set import Note, ReferenceSet
 from refmaker.scanners.registry import ScanOptions, detect
 from refmaker.source.base import Parser
 from refmaker.source.location import OpenedFile, local_path, open_file
@@ -34,6 +34,14 @@ class ScanKeywords(TypedDict, total=False):
     series: tuple[int, ...]
     levels: tuple[int, ...]
     geo: Literal["auto", "off"]
+
+
+NO_RANGES = Note(
+    "",
+    "no-ranges",
+    "its server ignores byte ranges and sends whole files: reading these references will fail; have it served with "
+    "range support, or download it",
+)
 
 
 class ScanMany(Iterator[ReferenceSet | RefmakerError]):
@@ -98,6 +106,7 @@ class ScanMany(Iterator[ReferenceSet | RefmakerError]):
         cost = ahead.cost
         report = replace(
             result.report,
+            notes=result.report.notes + ((NO_RANGES,) if ahead.source and ahead.source.sends_whole_files else ()),
             requests=cost.requests,
             bytes_read=cost.bytes,
             rounds=cost.rounds,
@@ -107,7 +116,10 @@ class ScanMany(Iterator[ReferenceSet | RefmakerError]):
 
     def _scanned(self, file: OpenedFile) -> ReferenceSet:
         try:
-            return detect(file, self._format).load()(file, self._options)
+            scanner = detect(file, self._format)
+            if (self._options.series or self._options.levels) and scanner.name in {"hdf5", "netcdf3"}:
+                raise OptionError(f"series and level are of TIFF files, and this is {scanner.name}", location=file.url)
+            return scanner.load()(file, self._options)
         finally:
             file.source.close()
 
@@ -143,6 +155,12 @@ def scan_many(
 
     Raises:
         OptionError: options that make no sense.
+
+    >>> import refmaker
+    >>> for result in refmaker.scan_many(["sample_data/ocean_1.nc", "sample_data/make.py"]):
+    ...     print("failed" if isinstance(result, refmaker.RefmakerError) else list(result.root.arrays))
+    ['time', 'lat', 'lon', 'temp']
+    failed
     """
     options["group"] = options.get("group", "").strip("/")
     return ScanMany(urls, format, ScanOptions(**options), Transfer(concurrency=concurrency, retries=retries))

@@ -42,7 +42,13 @@ class Facts:
 
 
 class RangeReader(Protocol):
-    """One file, by ranges."""
+    """One file, by ranges.
+
+    Attributes:
+        sends_whole_files: whether the store answered a range with the whole file, which readers of chunks refuse.
+    """
+
+    sends_whole_files: bool
 
     async def open(self, length: int) -> tuple[Facts, bytes]:
         """Return the facts and the first bytes: ``length`` of them, or all, or none if they could not be had too."""
@@ -120,6 +126,7 @@ async def http_get(filesystem: Any, url: str, start: int, stop: int, **usual: An
 
 class _Reader:
     def __init__(self, url: str, filesystem: Any, path: str) -> None:
+        self.sends_whole_files = False
         self._url = url
         self._filesystem = filesystem
         self._path = path
@@ -157,6 +164,8 @@ class _HttpReader(_Reader):
             response.raise_for_status()
             if response.status != 206:
                 body = await self._whole(response)
+                is_all_asked_for = start == 0 and stop >= len(body)  # which some answer so, and smaller ranges well
+                self.sends_whole_files = not (is_all_asked_for and told.get("Accept-Ranges") == "bytes")
                 return 200, Facts(len(body), told.get("ETag"), seconds(told.get("Last-Modified"))), body
             span, _, total = told.get("Content-Range", "").removeprefix("bytes ").partition("/")
             body = await response.read()

@@ -157,6 +157,11 @@ class RemoteSource:
         return source
 
     @property
+    def sends_whole_files(self) -> bool:
+        """Whether the store answered a range with the whole file."""
+        return self._reader.sends_whole_files
+
+    @property
     def size(self) -> int:
         """Bytes in the whole file."""
         return self.known.size
