@@ -36,7 +36,8 @@ _MEANING = {
     ExitCode.DONE: "done",
     ExitCode.NOTHING_DONE: "nothing done: the message on stderr says why",
     ExitCode.USAGE: "the command line makes no sense",
-    ExitCode.DONE_IN_PART: "done, but datasets were skipped, some of several files failed, or the report could not be written; each is named",
+    ExitCode.DONE_IN_PART: "done, but datasets were skipped, some of several files failed, or the report could not be "
+    "written; each is named",
     ExitCode.MISMATCH: "verify: references and files do not fit; each mismatch is named",
 }
 
