@@ -13,6 +13,13 @@
     └── OptionError                  options that make no sense together (also a ValueError)
 
 Every message names the location, the object inside it, what was found and what was expected.
+
+>>> import refmaker
+>>> try:
+...     refmaker.scan("sample_data/no_such.nc")
+... except refmaker.RefmakerError as error:
+...     print(type(error).__name__, error.message)
+SourceError cannot be opened: No such file or directory
 """
 
 __all__ = [

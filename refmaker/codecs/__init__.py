@@ -120,7 +120,7 @@ def get_codec(config: Mapping[str, Any]) -> "numcodecs.abc.Codec":
         UnsupportedError: the id is neither one of ``CODECS`` nor one of ``STOCK_BYTE_CODECS``.
         OptionError: the codec takes no such configuration.
     """
-    codec_id = config.get("id")
+    codec_id = config.get("id") if isinstance(config, Mapping) else None
     try:
         if isinstance(codec_id, str) and codec_id in CODECS:
             return codec_class(codec_id).from_config({key: value for key, value in config.items() if key != "id"})

@@ -2,16 +2,17 @@
 
 import lzma
 import zlib
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray, ndarray_copy
 
-from refmaker.errors import BrokenFileError, MissingDependencyError, UnsupportedError
+from refmaker.errors import BrokenFileError, MissingDependencyError, OptionError, UnsupportedError
 
 __all__ = ["DECODER_ERRORS", "U8", "BytesCodec", "as_u8", "require"]
 
@@ -31,6 +32,19 @@ class BytesCodec(Codec):  # type: ignore[misc]  # numcodecs has no types
     """
 
     codec_id: ClassVar[str]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the codec of a configuration without its id.
+
+        Raises:
+            OptionError: a number is none. What else is wrong, constructors say.
+        """
+        kinds = getattr(cls.__init__, "__annotations__", {})  # object.__init__ has none
+        for name, value in config.items():
+            if kinds.get(name) is int and type(value) is not int:
+                raise OptionError(f"{cls.codec_id}: {name} is {value!r:.60}; expected a whole number")
+        return cls(**config)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the decoded bytes as contiguous uint8, or ``out`` filled with them.

@@ -134,6 +134,8 @@ def runs(nbytes: int, itemsize: int, block_size: int, codec_id: str) -> list[tup
     """Return (start byte, blocks, elements a block) of every run of equal blocks; BrokenFileError on a broken item."""
     if nbytes % itemsize:
         raise BrokenFileError(f"{codec_id}: {nbytes} bytes are no whole number of items of {itemsize}")
+    if not nbytes:
+        return []
     count = nbytes // itemsize
     full, rest = divmod(count, block_size)
     step = max(GROUP // (block_size * itemsize), 1)

@@ -16,6 +16,8 @@ MAGIC = b"b2frame\x00"
 MAGIC_AT = slice(2, 10)
 FRAME_LENGTH_AT = slice(16, 24)
 """Big-endian, after its MessagePack mark."""
+CHUNK_LENGTH_AT = slice(58, 62)
+"""Likewise; c-blosc2 divides by it."""
 FRAME_SHORTEST = 87
 DIMENSIONS = "b2nd"
 FRAME_ERRORS = (*DECODER_ERRORS, SyntaxError, TypeError, LookupError)
@@ -43,6 +45,8 @@ class Hdf5Blosc2(BytesCodec):
         length = int.from_bytes(frame[FRAME_LENGTH_AT], "big")
         if len(frame) < FRAME_SHORTEST or frame[MAGIC_AT] != MAGIC or length != len(frame):
             raise BrokenFileError(f"{self.codec_id}: {len(frame)} bytes are no frame, or not one of {length} bytes")
+        if int.from_bytes(frame[CHUNK_LENGTH_AT], "big", signed=True) < 1:
+            raise BrokenFileError(f"{self.codec_id}: a frame of chunks of no length")
         try:
             opened, nbytes = self._opened(blosc2, frame)
             if nbytes != self.nbytes:

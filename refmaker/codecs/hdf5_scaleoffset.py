@@ -57,6 +57,8 @@ class Hdf5ScaleOffset(BytesCodec):
             raise UnsupportedError(
                 f"{self.codec_id}: scale type {scale_type} of class {is_float}, size {self._itemsize}", code="filter"
             )
+        if not 0 <= self._count < 1 << 32:
+            raise BrokenFileError(f"{self.codec_id}: a chunk of {self._count} elements")
         self._is_float = bool(is_float)
         self._order = ">" if big else "<"
         self._decimals = factor - (1 << 32) if factor >> 31 else factor

@@ -59,13 +59,14 @@ class Hdf5Zfp(BytesCodec):
         longest_block = mode // 8 + 1 if mode < FIXED_RATES else SLACK + itemsize * 4**dimensions
         self._itemsize = itemsize
         self._nbytes = itemsize * prod(shape)
-        self._longest = SLACK + longest_block * prod(-(-length // 4) for length in shape)
+        self._blocks = prod(-(-length // 4) for length in shape)
+        self._longest = SLACK + longest_block * self._blocks
 
     def decode_bytes(self, data: U8) -> U8:
         """Return as many bytes as the header says."""
         imagecodecs = require("imagecodecs", self.codec_id)
-        if not data.size:
-            raise BrokenFileError(f"{self.codec_id}: 0 bytes found")
+        if self._blocks > 8 * data.size:  # each takes a bit at least
+            raise BrokenFileError(f"{self.codec_id}: {data.size} bytes cannot hold {self._blocks} blocks")
         # zfp reads on past the end of a truncated stream: give it zeros to read
         stream = self._header + data.tobytes() + bytes(max(self._longest - data.size, 0))
         try:

@@ -11,6 +11,9 @@ from refmaker.errors import BrokenFileError, OptionError
 
 __all__ = ["Pad"]
 
+MOST_NBYTES = 1 << 40
+"""Bytes of one chunk beyond which its length is an error."""
+
 
 class Pad(BytesCodec):
     """Right-pads with zeros to ``nbytes`` when decoding; encodes to the same bytes, unchanged.
@@ -24,8 +27,8 @@ class Pad(BytesCodec):
     codec_id = "refmaker_pad"
 
     def __init__(self, *, nbytes: int) -> None:
-        if nbytes < 0:
-            raise OptionError(f"{self.codec_id}: nbytes is {nbytes}; expected 0 or more")
+        if not 0 <= nbytes < MOST_NBYTES:
+            raise OptionError(f"{self.codec_id}: nbytes is {nbytes}; expected 0 to {MOST_NBYTES}")
         self.nbytes = nbytes
 
     def decode_bytes(self, data: U8) -> U8:

@@ -44,7 +44,12 @@ class Placement(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FromValues:
-    """By the values of the dimension's coordinate variable: the default."""
+    """By the values of the dimension's coordinate variable: the default.
+
+    >>> from refmaker import FromValues
+    >>> FromValues().described()
+    'its coordinate values'
+    """
 
     def key_of(self, label: str, references: ReferenceSet, dimension: str) -> Key:  # noqa: ARG002  see Placement
         """Return None: values are read later, of all inputs at once."""
@@ -57,7 +62,13 @@ class FromValues:
 
 @dataclass(frozen=True, slots=True)
 class FromPosition:
-    """By the order in which the inputs are given."""
+    """By the order in which the inputs are given.
+
+    >>> from refmaker import FromPosition, combine
+    >>> runs = ["sample_data/run_r2.nc", "sample_data/run_r1.nc"]
+    >>> combine(runs, concat="run", place={"run": FromPosition()}).root.arrays["temp"].metadata.shape
+    (2, 2, 6, 8)
+    """
 
     def key_of(self, label: str, references: ReferenceSet, dimension: str) -> Key:  # noqa: ARG002  see Placement
         """Return None: positions are counted later, when it is known which inputs differ in other dimensions."""
@@ -70,12 +81,19 @@ class FromPosition:
 
 @dataclass(frozen=True, slots=True)
 class FromName:
-    """By the input's path or URL, or that of its first source file.
+    r"""By the input's path or URL, or that of its first source file.
 
     Attributes:
         pattern: a regular expression to be found in it; the group named like the dimension is the value, else its
             first group, else all of it. Digits are a number.
         date_format: how ``strptime`` reads the value as a date (``"%Y%m%d"``), or None.
+
+    >>> from refmaker import FromName, ReferenceSet, VirtualGroup
+    >>> empty = ReferenceSet(VirtualGroup())
+    >>> FromName(r"_r(\d+)").key_of("run_r12.nc", empty, "member")
+    12
+    >>> str(FromName(r"_(\d{8})", date_format="%Y%m%d").key_of("sst_20010203.nc", empty, "time"))
+    '2001-02-03 00:00:00+00:00'
     """
 
     pattern: str
@@ -108,6 +126,11 @@ class FromAttribute:
     Attributes:
         name: the attribute's.
         date_format: how ``strptime`` reads the value as a date, or None.
+
+    >>> from refmaker import FromAttribute, ReferenceSet, VirtualGroup
+    >>> references = ReferenceSet(VirtualGroup(attributes={"realization": 3}))
+    >>> FromAttribute("realization").key_of("run.nc", references, "member")
+    3
     """
 
     name: str

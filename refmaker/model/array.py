@@ -20,7 +20,12 @@ STOCK_CODECS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One step of a pipeline: a numcodecs codec id and its configuration."""
+    """One step of a pipeline: a numcodecs codec id and its configuration.
+
+    >>> from refmaker import Codec
+    >>> Codec("zlib", {"level": 4}).stock, Codec("refmaker_pad", {"nbytes": 96}).stock
+    (True, False)
+    """
 
     id: str
     configuration: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +53,11 @@ class ArrayMetadata:
         codecs: the pipeline in encoding order.
         dimension_names: one name an axis.
         attributes: the array's attributes as JSON.
+
+    >>> import numpy as np
+    >>> from refmaker import ArrayMetadata
+    >>> ArrayMetadata((10, 7), (4, 7), np.dtype("<f4"), dimension_names=("y", "x")).grid_shape
+    (3, 1)
     """
 
     shape: tuple[int, ...]
@@ -75,7 +85,15 @@ class ArrayMetadata:
 
 @dataclass(frozen=True, slots=True)
 class VirtualArray:
-    """An array whose chunks lie elsewhere."""
+    """An array whose chunks lie elsewhere.
+
+    >>> import numpy as np
+    >>> from refmaker import ArrayMetadata, ChunkManifest, VirtualArray
+    >>> metadata = ArrayMetadata((8,), (4,), np.dtype("<f8"), dimension_names=("x",))
+    >>> manifest = ChunkManifest.affine((2,), location_id=0, start=512, strides=(32,), length=32)
+    >>> VirtualArray(metadata, manifest).manifest.lookup(1)
+    ChunkRef(location_id=0, offset=544, length=32, data=None)
+    """
 
     metadata: ArrayMetadata
     manifest: ChunkManifest

@@ -69,6 +69,17 @@ class ChunkManifest:
         length: stored (encoded) bytes.
         position: sorted C-order positions of the rows, or None when there is a row for every position.
         inline: the bytes of all inlined chunks.
+
+    >>> import numpy as np
+    >>> from refmaker import ChunkManifest
+    >>> position, offset, length = (np.array(column, np.uint64) for column in ([0, 4], [512, 90], [10, 20]))
+    >>> manifest = ChunkManifest.from_positions((2, 3), position, location_id=0, offset=offset, length=length)
+    >>> len(manifest), manifest.present
+    (6, 2)
+    >>> manifest.lookup(4)
+    ChunkRef(location_id=0, offset=90, length=20, data=None)
+    >>> manifest.lookup(1) is None
+    True
     """
 
     grid_shape: tuple[int, ...]

@@ -13,7 +13,13 @@ __all__ = ["VirtualGroup", "walk", "walk_arrays"]
 
 @dataclass(frozen=True, slots=True)
 class VirtualGroup:
-    """A node that holds arrays and groups by name, and attributes as JSON."""
+    """A node that holds arrays and groups by name, and attributes as JSON.
+
+    >>> from refmaker import VirtualGroup
+    >>> root = VirtualGroup(groups={"forcing": VirtualGroup(attributes={"source": "atmosphere"})})
+    >>> root.groups["forcing"].attributes["source"]
+    'atmosphere'
+    """
 
     arrays: Mapping[str, VirtualArray] = field(default_factory=dict)
     groups: Mapping[str, "VirtualGroup"] = field(default_factory=dict)

@@ -53,9 +53,10 @@ def usable_name(name: str) -> bool:
 
     Zarr v3 specification, "Node names": not empty, not only dots, no slash, no ``__`` prefix (reserved; allowed here
     because readers take it), and not the name of a metadata document. No backslash either: zarr-python takes it for a
-    slash, and then finds nothing in the whole group.
+    slash, and then finds nothing in the whole group. Nor lone surrogates, which no file can be named by.
     """
-    return bool(name.strip(".")) and not any(c in name for c in "/\\\0") and name not in METADATA_NAMES
+    is_plain = not any(c in "/\\\0" or "\ud800" <= c <= "\udfff" for c in name)
+    return bool(name.strip(".")) and is_plain and name not in METADATA_NAMES
 
 
 def chunk_key(index: Sequence[int], separator: str = ".") -> str:
@@ -70,12 +71,19 @@ def parse_chunk_key(key: str, ndim: int, separator: str = ".") -> tuple[int, ...
         BrokenReferencesError: not a canonical chunk key of an array of ``ndim`` dimensions.
     """
     parts = key.split(separator) if ndim else []
-    canonical = (
-        key == "0" if ndim == 0 else all(part.isascii() and part.isdigit() and str(int(part)) == part for part in parts)
-    )
+    canonical = key == "0" if ndim == 0 else all(map(_is_canonical, parts))
     if len(parts) != ndim or not canonical:
-        raise BrokenReferencesError(f"{key!r} is not the key of a chunk in {ndim} dimensions")
+        raise BrokenReferencesError(f"{key!r:.100} is not the key of a chunk in {ndim} dimensions")
     return tuple(map(int, parts))
+
+
+def _is_canonical(number: str) -> bool:
+    """Whether a number is written as ``str`` writes it, and not longer than any index can be."""
+    return number.isascii() and number.isdigit() and len(number) < MOST_DIGITS and (number == "0" or number[0] != "0")
+
+
+MOST_DIGITS = 4000
+"""Digits of a number beyond which Python does not read it, and it lies outside every grid."""
 
 
 def chunk_position(index: Sequence[int], grid_shape: Sequence[int]) -> int:

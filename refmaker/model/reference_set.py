@@ -24,6 +24,9 @@ class SourceFile:
         scanner: name of the scanner that read it, or None.
         scanner_version: refmaker's version then, or None.
         scan_time: seconds since 1970 UTC, or None.
+
+    Raises:
+        OptionError: no file can have such a URL.
     """
 
     url: str
@@ -33,6 +36,19 @@ class SourceFile:
     scanner: str | None = None
     scanner_version: str | None = None
     scan_time: float | None = None
+
+    def __post_init__(self) -> None:
+        if "\0" in self.url or not _is_unicode(self.url):
+            raise OptionError(f"{self.url!r:.200} cannot name a file")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no lone surrogates, which JSON can spell and nothing can open."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class DatasetState(StrEnum):
@@ -79,6 +95,13 @@ class ScanReport:
     ``requests`` and ``bytes_read`` count what refmaker's own readers asked of the sources; None where a library
     (h5py on a local path) did the reading. ``rounds`` are dependent waits; ``misses`` are requests for bytes that
     reading ahead had not foreseen, made while the scan waited (None for local files).
+
+    >>> import refmaker
+    >>> report = refmaker.scan("sample_data/odd.h5", on_unsupported="skip").report
+    >>> {state.value: report.count(state) for state in refmaker.DatasetState}
+    {'referenced': 4, 'inlined': 1, 'linked': 0, 'skipped': 4}
+    >>> report.skipped[1].reason
+    'float128 is wider than any portable Zarr data type'
     """
 
     datasets: tuple[DatasetReport, ...] = ()
@@ -101,7 +124,16 @@ class ScanReport:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceSet:
-    """A virtual Zarr store: the tree, and the table of files that its manifests' location ids index."""
+    """A virtual Zarr store: the tree, and the table of files that its manifests' location ids index.
+
+    >>> import refmaker
+    >>> references = refmaker.scan("sample_data/ocean.nc")
+    >>> list(references.root.groups)
+    ['forcing', 'empty']
+    >>> chunk = references.root.arrays["temp"].manifest.lookup(0)
+    >>> references.sources[chunk.location_id].scanner, chunk.length
+    ('hdf5', 190)
+    """
 
     root: VirtualGroup
     sources: tuple[SourceFile, ...] = ()

@@ -90,6 +90,12 @@ def write_references(
         OptionError: no encoding has this suffix, or a source's URL holds credentials.
         UnsupportedError: something has no spelling in this encoding.
         SourceError: the file cannot be written.
+
+    >>> import refmaker
+    >>> references = refmaker.scan("sample_data/ocean.nc")
+    >>> refmaker.write_references(references, "ocean.json")
+    >>> refmaker.write_references(references, "ocean.parq", record_size=1000)
+    >>> refmaker.write_references(references, "ocean-v3.json.zst", zarr_format=3)
     """
     options = WriteOptions(
         relative_to=relative_to,
@@ -145,6 +151,14 @@ def open_references(
         SourceError: the file cannot be read, or the size of a whole source cannot be found out.
         BrokenReferencesError: it is malformed; names the file and the key.
         UnsupportedError: it uses what we do not read.
+
+    >>> import refmaker
+    >>> refmaker.write_references(refmaker.scan("sample_data/ocean.nc"), "opened.json")
+    >>> references = refmaker.open_references("opened.json")
+    >>> references.root.arrays["temp"].manifest.present
+    5
+    >>> references.sources[0].size
+    62437
     """
     name = absolute_url(os.fspath(url))
     options_for = by_protocol(source_options or {})

@@ -10,6 +10,8 @@ from refmaker.model.keys import parse_chunk_key
 
 __all__ = ["chunk_positions"]
 
+FEW_KEYS = 16
+"""Keys that are read one by one before numpy has begun."""
 MAXIMUM_DIGITS = 18
 """Digits of one index that certainly fit 63 bits; longer ones lie outside every grid."""
 
@@ -20,29 +22,31 @@ def chunk_positions(keys: Sequence[str], grid_shape: tuple[int, ...], separator:
     Raises:
         BrokenReferencesError: a key is not canonical, or lies outside the grid; it names the key.
     """
-    index = _indices(keys, len(grid_shape), separator) if grid_shape else None
-    if index is None:  # something is odd, or there are no axes: the exact reader says what
-        exact = [parse_chunk_key(key, len(grid_shape), separator) for key in keys]
-        for key, one in zip(keys, exact, strict=True):
-            _check(key, one, grid_shape)
-        index = np.array(exact, np.uint64).reshape(len(keys), len(grid_shape))
+    index = _indices(keys, len(grid_shape), separator) if len(keys) > FEW_KEYS else None
+    if index is None:  # few, or something is odd: the exact reader says what
+        return np.array([_position(key, grid_shape, separator) for key in keys], np.uint64)
     outside = (index >= np.array(grid_shape, np.uint64)).any(axis=1)
     if outside.any():
-        row = int(outside.argmax())
-        _check(keys[row], tuple(index[row].tolist()), grid_shape)
+        _position(keys[int(outside.argmax())], grid_shape, separator)
     position = np.zeros(len(keys), np.uint64)
     for axis, n in enumerate(grid_shape):
         position = position * np.uint64(n) + index[:, axis]
     return position
 
 
-def _check(key: str, index: tuple[int, ...], grid_shape: tuple[int, ...]) -> None:
-    if any(i >= n for i, n in zip(index, grid_shape, strict=True)):
-        raise BrokenReferencesError(f"chunk {key!r:.100} lies outside the grid of {grid_shape} chunks")
+def _position(key: str, grid_shape: tuple[int, ...], separator: str) -> int:
+    position = 0
+    for index, n in zip(parse_chunk_key(key, len(grid_shape), separator), grid_shape, strict=True):
+        if index >= n:
+            raise BrokenReferencesError(f"chunk {key!r:.100} lies outside the grid of {grid_shape} chunks")
+        position = position * n + index
+    return position
 
 
 def _indices(keys: Sequence[str], ndim: int, separator: str) -> npt.NDArray[np.uint64] | None:
     """Return the grid indices, shape (len(keys), ndim), or None if a key is not plainly canonical."""
+    if not ndim:
+        return None
     try:
         text = np.frombuffer(("\n".join(keys) + "\n").encode("ascii"), np.uint8)
     except UnicodeEncodeError:

@@ -48,7 +48,7 @@ def combine(
     on_unsupported: Literal["raise", "skip"] = "raise",
     storage_options: Mapping[str, Any] | None = None,
 ) -> ReferenceSet:
-    """Return many inputs as one data set: concatenated along dimensions, and their variables merged.
+    r"""Return many inputs as one data set: concatenated along dimensions, and their variables merged.
 
     Everything is checked before anything is built. What numbers mean (data types, units, scales, fill values) must
     be the same in all inputs; times counted from different epochs are brought to one. Arrays without a concatenated
@@ -87,6 +87,19 @@ def combine(
         ConflictError: the inputs do not fit together; the message lists every reason.
         SourceError: something cannot be read.
         OptionError: options that make no sense.
+
+    >>> import refmaker
+    >>> days = refmaker.combine(["sample_data/ocean_1.nc", "sample_data/ocean_2.nc"], concat="time")
+    >>> days.root.arrays["temp"].metadata.shape
+    (4, 6, 8)
+    >>> runs = ["sample_data/run_r1.nc", "sample_data/run_r2.nc"]
+    >>> ensemble = refmaker.combine(runs, concat="member", place={"member": refmaker.FromName(r"_r(\d+)")})
+    >>> ensemble.root.arrays["temp"].metadata.dimension_names
+    ('member', 'time', 'lat', 'lon')
+    >>> refmaker.combine(["sample_data/ocean_1.nc", "sample_data/ocean.nc"], concat="time")
+    Traceback (most recent call last):
+        ...
+    refmaker.errors.ConflictError: ...
     """
     options = CombineOptions(
         concat=(concat,) if isinstance(concat, str) else tuple(concat),

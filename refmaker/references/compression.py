@@ -1,7 +1,7 @@
 """Compressed documents: gzip and Zstandard, told by suffix when writing and by their first bytes when reading."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -55,22 +55,27 @@ def decompressed(data: bytes, location: str | None) -> bytes:
         BrokenReferencesError: the compressed data is broken, or too much.
     """
     if data[:2] == GZIP:
-        from isal import igzip
+        from isal import igzip, igzip_lib
 
         stream = igzip.IGzipFile(None, "rb", fileobj=io.BytesIO(data))  # type: ignore[no-untyped-call]
-        return _whole(stream, location)
+        broken: Any = igzip_lib.IsalError  # an exception, which type checkers cannot see
+        try:
+            return _whole(stream.read, location)
+        except broken as error:
+            raise BrokenReferencesError(f"cannot be decompressed: {error}", location=location) from error
     if data[:4] == ZSTD:
         import pyarrow as pa
 
-        return _whole(pa.CompressedInputStream(pa.BufferReader(data), "zstd"), location)
+        # its read, when it fails, never frees the bytes that it was to fill
+        return _whole(pa.CompressedInputStream(pa.BufferReader(data), "zstd").read_buffer, location)
     return data
 
 
-def _whole(stream: Any, location: str | None) -> bytes:
-    parts: list[bytes] = []
+def _whole(read: Callable[[int], Any], location: str | None) -> bytes:
+    parts: list[Any] = []
     total = 0
     try:
-        while part := stream.read(STEP):
+        while len(part := read(STEP)):
             parts.append(part)
             total += len(part)
             if total > MOST:

@@ -35,6 +35,11 @@ class LocalFolder:
         except OSError as error:
             raise SourceError(f"cannot be read: {error.strerror}", location=f"{self.location}/{name}") from error
 
+    def names(self, name: str) -> list[str]:
+        """Return the names of what is in a directory inside it."""
+        path = self._path / name
+        return [inner.name for inner in path.iterdir()] if path.is_dir() else []
+
 
 class RemoteFolder:
     """A directory of an fsspec filesystem; see ``LocalFolder``."""
@@ -50,6 +55,16 @@ class RemoteFolder:
             return bytes(self._filesystem.cat_file(f"{self._path}/{name}"))
         except FileNotFoundError:
             raise
+        except Exception as error:
+            raise SourceError(f"{type(error).__name__}: {error}", location=f"{self.location}/{name}") from error
+
+    def names(self, name: str) -> list[str]:
+        """Return the names of what is in a directory inside it; none where the store lists nothing."""
+        try:
+            listed = self._filesystem.ls(f"{self._path}/{name}", detail=False)
+            return [inner.rstrip("/").rpartition("/")[2] for inner in listed]
+        except FileNotFoundError:
+            return []
         except Exception as error:
             raise SourceError(f"{type(error).__name__}: {error}", location=f"{self.location}/{name}") from error
 

@@ -27,6 +27,12 @@ def inline_below(
         StaleSourceError: a source is no longer what it was when it was scanned, as far as that shows.
         SourceError: a source cannot be opened or read.
         TruncatedFileError: a chunk reaches past the end of its file.
+
+    >>> import refmaker
+    >>> references = refmaker.scan("sample_data/ocean.nc")
+    >>> inlined = refmaker.inline_below(references, 100)
+    >>> [one.report.count(refmaker.DatasetState.INLINED) for one in (references, inlined)]
+    [5, 16]
     """
     small = {path: _small(array.manifest, nbytes) for path, array in walk_arrays(references.root)}
     small = {path: block for path, block in small.items() if block.position.size}

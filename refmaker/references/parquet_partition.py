@@ -111,7 +111,10 @@ def read_table(data: bytes, columns: list[str] | None = None) -> pa.Table:
         if file.metadata.num_rows > MOST_ROWS:
             raise BrokenReferencesError(f"has {file.metadata.num_rows} rows")
         names = [name for name in columns or SCHEMA.names if name in file.schema_arrow.names]
-        return file.read(columns=names, use_threads=False).combine_chunks()
+        table = file.read(columns=names, use_threads=False).combine_chunks()
+        if len(set(table.column_names)) < table.num_columns:
+            raise BrokenReferencesError(f"has two columns of one name: {', '.join(table.column_names)}")
+        return table  # noqa: TRY300  one place for what pyarrow raises
     except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
         raise BrokenReferencesError(f"is not a Parquet file of references: {error}") from error
 

@@ -157,10 +157,12 @@ def _discovered(
             except FileNotFoundError:
                 missing.append(number)
                 if len(missing) == number + 1 == MOST_LOOKED_FOR:
+                    if not any(name.startswith("refs.") for name in folder.names(path)):
+                        expected = len(missing)
                     break
                 continue
             table.ids(_paths_of(data, folder, path, number))
-        if expected and len(missing) == min(expected, MOST_LOOKED_FOR):
+        if expected and len(missing) == expected:
             notes.append(Note(path, "partition", "no partition of this array exists: its chunks read as fill values"))
             found[path] = ()
         elif missing:
@@ -175,7 +177,7 @@ def _discovered(
 
 
 MOST_LOOKED_FOR = 100
-"""Missing partitions at the start of an array after which it is taken to have none."""
+"""Missing partitions at the start of an array after which it is taken to have none, if its directory has none."""
 
 
 def _paths_of(data: bytes, folder: Folder, path: str, number: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refmaker.errors import BrokenReferencesError, OptionError
 from refmaker.model.reference_set import SourceFile
 from refmaker.source.location import open_file
 
@@ -62,7 +63,7 @@ class SourceTable:
         """Return the location ids of URLs as they are written in the document; one number if all are the same.
 
         Raises:
-            BrokenReferencesError: a URL names an unknown template.
+            BrokenReferencesError: a URL names an unknown template, or can be no file's.
         """
         distinct = dict.fromkeys(urls)
         for url in distinct:
@@ -77,8 +78,11 @@ class SourceTable:
         if found is None:
             full = self._resolve(url)
             if full not in self._ids:
-                self._ids[full] = len(self.files)
-                self.files.append(SourceFile(full))
+                try:
+                    self.files.append(SourceFile(full))
+                except OptionError as error:
+                    raise BrokenReferencesError(error.message) from error
+                self._ids[full] = len(self.files) - 1
             found = self._ids[url] = self._ids[full]
         return found
 

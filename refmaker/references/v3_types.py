@@ -109,6 +109,13 @@ def parse_data_type_v3(spelled: JSON, endian: str, *, depth: int = 0) -> DataTyp
     Raises:
         ValueError: no such type.
     """
+    try:
+        return _parse_data_type(spelled, endian, depth)
+    except (TypeError, SyntaxError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{spelled!r:.100} is not a Zarr v3 data type") from error
+
+
+def _parse_data_type(spelled: JSON, endian: str, depth: int) -> DataType:
     name, configuration = _named(spelled)
     order: Literal["<", ">"] = ">" if endian == "big" else "<"
     if name in NUMBERS:
@@ -117,17 +124,16 @@ def parse_data_type_v3(spelled: JSON, endian: str, *, depth: int = 0) -> DataTyp
         return np.dtype(object)
     if name in {"numpy.datetime64", "numpy.timedelta64"}:
         unit, scale = configuration.get("unit"), configuration.get("scale_factor")
-        try:
-            return np.dtype(f"{order}{'M' if 'date' in name else 'm'}8[{int(str(scale))}{unit}]")
-        except (TypeError, ValueError, SyntaxError) as error:
-            raise ValueError(f"{spelled!r:.100} is not a Zarr v3 data type") from error
+        if type(scale) is not int or not isinstance(unit, str) or not unit.isalpha():
+            raise ValueError(f"{spelled!r:.100} is not a Zarr v3 data type")
+        return np.dtype(f"{order}{'M' if 'date' in name else 'm'}8[{scale}{unit}]")
     if name in STRUCTURES and depth < MAXIMUM_DEPTH:
         return _parse_structure(configuration.get("fields"), endian, depth)
     sized = {"null_terminated_bytes": ("S", 1), "fixed_length_utf32": ("U", 4), "raw_bytes": ("V", 1)}
     if name.startswith("r") and name[1:].isdecimal() and int(name[1:4]) and len(name) < 12:
         configuration, name = {"length_bytes": int(name[1:]) // 8}, "raw_bytes"
     length = configuration.get("length_bytes")
-    if name in sized and isinstance(length, int) and 0 < length <= MAXIMUM_ITEMSIZE:
+    if name in sized and isinstance(length, int) and 0 < length < MAXIMUM_ITEMSIZE:
         kind, width = sized[name]
         if length % width == 0:
             return np.dtype(f"{kind}{length // width}").newbyteorder(order)
@@ -176,6 +182,13 @@ def parse_fill_v3(spelled: JSON, data_type: DataType, *, text: bool = True) -> A
     Raises:
         ValueError: not a value of that type.
     """
+    try:
+        return _parse_fill(spelled, data_type, text=text)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{spelled!r:.100} is not a fill value of type {data_type}") from error
+
+
+def _parse_fill(spelled: JSON, data_type: DataType, *, text: bool) -> Any:
     if data_type.kind == "O" and not text:
         listed = bytes(spelled) if isinstance(spelled, list) else spelled  # type: ignore[arg-type]
         return np.bytes_(listed) if isinstance(listed, bytes) else parse_fill_value(spelled, np.dtype("S1"))

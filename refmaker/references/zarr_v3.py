@@ -167,6 +167,8 @@ def parse_array_v3(
     """
     shape = _lengths(document.get("shape"), "shape")
     grid_name, grid = _named(document.get("chunk_grid"), "chunk_grid")
+    if document.get("storage_transformers"):
+        raise UnsupportedError("storage transformers are not supported", code="storage-transformer")
     if grid_name != "regular":
         raise UnsupportedError(f"the chunk grid {grid_name!r:.40} is not supported", code="chunk-grid")
     chunk_shape = _lengths(grid.get("chunk_shape"), "chunk_shape")

@@ -1,6 +1,7 @@
-"""Fuzz for a while: ``python -m tests.fuzz --minutes 10 [--only NAME] [--seed N] [--out DIR]``.
+"""Fuzz for a while: ``python -m tests.fuzz --minutes 10 [--only TEXT] [--without TEXT] [--seed N] [--out DIR]``.
 
-Prints executions and findings of every target; saves the input of each finding, and ends with 1 if there are any.
+Prints of every target how many inputs ran, gave a result, and were refused with a typed error; the most seconds and
+memory one of them took; and the findings, whose inputs it saves. Ends with 1 if there are any.
 """
 
 import argparse
@@ -9,38 +10,47 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.running import fuzz, save
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.running import MEMORY, SECONDS, Outcome, fuzz, save
+from tests.fuzz.targets import TARGETS, chosen
 
 
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--only", default="", help="targets whose name has this in it")
+    parser.add_argument(
+        "--only", action="append", default=[], help="targets whose name has this in it; may be repeated"
+    )
+    parser.add_argument("--without", action="append", default=[], help="no targets whose name has this in it")
     parser.add_argument("--seed", type=int, default=None, help="default: another one every time")
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"), help="where inputs of findings go")
     options = parser.parse_args()
     seed = int(time.time()) if options.seed is None else options.seed
-    chosen = [target for name, target in TARGETS.items() if options.only in name]
-    if not chosen:
-        parser.error(f"no target has {options.only!r} in its name; there are {', '.join(TARGETS)}")
-    print(f"seed {seed}", flush=True)
-    executions = count = 0
-    for target in chosen:
-        outcome = fuzz(target, seed=seed, seconds=options.minutes * 60 / len(chosen))
-        executions += outcome.executions
-        count += len(outcome.findings)
-        told = f"{outcome.executions:8} executions {outcome.errors:8} refused {len(outcome.findings):5} findings"
-        print(f"{target.name:20} {told}", flush=True)
+    targets = chosen(options.only, options.without)
+    print(f"seed {seed}; an input may take {SECONDS} s and {MEMORY >> 20} MB")
+    print(f"{'target':24}{'executions':>11}{'results':>10}{'refused':>10}{'findings':>10}{'most s':>8}{'most MB':>9}")
+    total = Outcome()
+    for target in targets:
+        outcome = fuzz(target, seed=seed, seconds=options.minutes * 60 / len(targets))
+        print(row(target.name, outcome), flush=True)
         causes = Counter(finding.place for finding in outcome.findings)
         shown: set[str] = set()
         for finding, place in save(outcome.findings, TARGETS, seed, options.out):
             if finding.place not in shown:
                 shown.add(finding.place)
                 print(f"    {causes[finding.place]} x {finding.place}: {place}", flush=True)
-    print(f"{executions} executions, {count} findings")
-    return 1 if count else 0
+        total.add(outcome.errors, outcome.slowest, outcome.memory)
+        total.executions += outcome.executions
+        total.findings += outcome.findings
+    print(row("all", total))
+    return 1 if total.findings else 0
+
+
+def row(name: str, outcome: Outcome) -> str:
+    """Return a line of the table."""
+    found = len(outcome.findings)
+    counts = f"{outcome.executions:11}{outcome.executions - outcome.errors - found:10}{outcome.errors:10}{found:10}"
+    return f"{name:24}{counts}{outcome.slowest:8.2f}{outcome.memory / (1 << 20):9.0f}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,19 @@
-"""How inputs are broken: a few bytes, whole regions, numbers that overflow, a cut; of JSON also its values."""
+"""How inputs are broken: a few bytes, whole regions, numbers that overflow, a cut; of JSON and Parquet also values."""
 
+import gzip
+import io
 import json
 import struct
+from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 from typing import Any
 
-__all__ = ["mutated", "mutated_json"]
+import numcodecs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["mutated", "mutated_bytes"]
 
 NUMBERS = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40, (1 << 63) - 1)
 """Lengths and offsets that parsers trip over."""
@@ -58,6 +65,17 @@ STEPS = (_byte, _byte, _byte, _byte, _number, _number, _number, _copied, _remove
 
 
 def mutated(data: bytes, rng: Random) -> bytes:
+    """Return a file with something broken in it: its bytes, or what they say where that is JSON or Parquet."""
+    way = next((way for magic, way in CONTENTS.items() if data.startswith(magic)), None)
+    if way is not None and rng.random() < 0.7:
+        try:
+            return way(data, rng)
+        except (ValueError, OSError, EOFError, RuntimeError, RecursionError, pa.ArrowException):
+            pass  # it was broken before
+    return mutated_bytes(data, rng)
+
+
+def mutated_bytes(data: bytes, rng: Random) -> bytes:
     """Return some bytes with something broken in them."""
     broken = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
@@ -74,10 +92,8 @@ HOSTILE: tuple[Any, ...] = (
 )
 
 
-def mutated_json(data: bytes, rng: Random) -> bytes:
+def _json(data: bytes, rng: Random) -> bytes:
     """Return a JSON document with some values replaced, moved or removed, also inside texts that are documents."""
-    if rng.random() < 0.3:
-        return mutated(data, rng)
     content = json.loads(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
         _break(content, rng)
@@ -113,3 +129,67 @@ def _break(node: Any, rng: Random) -> None:
         else:
             node[key] = deepcopy(rng.choice(HOSTILE))  # it may be broken further
         return
+
+
+def _gzip(data: bytes, rng: Random) -> bytes:
+    return gzip.compress(mutated(gzip.decompress(data), rng), 1)
+
+
+def _zstd(data: bytes, rng: Random) -> bytes:
+    inner = pa.CompressedInputStream(io.BytesIO(data), "zstd").read()
+    return bytes(numcodecs.Zstd(level=1).encode(mutated(inner, rng)))
+
+
+COLUMNS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("path", (None, "", "x", "../x", "s3://a/b", "file:///etc/hostname", "http://[::1", "\x00", "%00", "é")),
+    ("offset", (None, 0, 1, -1, 1 << 31, 1 << 62, (1 << 63) - 1, -(1 << 63))),
+    ("size", (None, 0, 1, -1, 1 << 31, 1 << 62, (1 << 63) - 1, -(1 << 63))),
+    ("raw", (None, b"", b"x", b"base64:", b"base64:!", b"base64:AA==", b"\xff" * 9, b"{")),
+)
+KINDS: tuple[Any, ...] = (
+    *(pa.null(), pa.int8(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_(), pa.string(), pa.large_binary()),
+    *(pa.timestamp("ns"), pa.decimal128(20, 2), pa.dictionary(pa.int8(), pa.string()), pa.date32()),
+)
+
+
+def _parquet(data: bytes, rng: Random) -> bytes:
+    """Return a Parquet file with other values, types, names, rows or pages than it had."""
+    table = pq.read_table(io.BytesIO(data))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        number = rng.randrange(max(table.num_columns, 1))
+        name = table.column_names[number] if table.num_columns else ""
+        step = rng.randrange(7)
+        if step == 0:
+            table = table.slice(rng.randrange(table.num_rows + 1), rng.choice((0, 1, table.num_rows)))
+        elif step == 1:
+            table = pa.concat_tables([table, table.slice(0, rng.randrange(table.num_rows + 1))])
+        elif not name:
+            continue
+        elif step == 2:
+            table = table.remove_column(number)
+        elif step == 3:
+            table = table.rename_columns([rng.choice(("path", "", "x", one)) for one in table.column_names])
+        elif step == 4:
+            column = rng.choice((table.column(number), pa.chunked_array([pa.nulls(table.num_rows)])))
+            table = table.set_column(number, name, column.cast(rng.choice(KINDS), safe=False))
+        else:
+            values = table.column(number).to_pylist()
+            choices = dict(COLUMNS).get(name, (None,))
+            for row in range(table.num_rows):
+                if rng.random() < rng.choice((0.01, 0.2, 1)):
+                    values[row] = rng.choice(choices)
+            table = table.set_column(number, name, pa.array(values))
+    sink = io.BytesIO()
+    pq.write_table(
+        table, sink, compression=rng.choice(("none", "zstd", "snappy")), row_group_size=rng.choice((None, 1, 7))
+    )
+    return sink.getvalue()
+
+
+CONTENTS: dict[bytes, Callable[[bytes, Random], bytes]] = {
+    b"{": _json,
+    b"PAR1": _parquet,
+    b"\x1f\x8b": _gzip,
+    b"\x28\xb5\x2f\xfd": _zstd,
+}
+"""How files start whose values can be broken, not only their bytes."""

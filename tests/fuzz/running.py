@@ -2,9 +2,10 @@
 
 A batch of inputs shares a process. Each input is named by its number and made again from it; before it runs, its
 number is put where the parent sees it. What ends the process (a signal, an alarm after ``SECONDS``) is the finding of
-that number, and the next process goes on behind it.
+that number, and the next process goes on behind it. Growth of the process by ``MEMORY`` is a finding of its input too.
 """
 
+import contextlib
 import json
 import mmap
 import os
@@ -17,7 +18,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -32,6 +33,8 @@ MEMORY = 1 << 30
 """Bytes by which one input may make the process grow."""
 ADDRESS_SPACE = 8 << 30
 BATCH = 200
+TOLD = struct.Struct("qqdq")
+"""What a process leaves where the parent sees it: the number of its input, refusals, most seconds, most growth."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,27 @@ class Finding:
 
 @dataclass
 class Outcome:
-    """How a run of one target went."""
+    """How a run of one target went.
 
-    executions: int
-    errors: int
-    findings: list[Finding]
+    Attributes:
+        executions: inputs that were run.
+        errors: those that were refused with a RefmakerError.
+        findings: what came of those that gave neither that nor a result.
+        slowest: seconds that one input took at most.
+        memory: bytes by which one input made the process grow at most.
+    """
+
+    executions: int = 0
+    errors: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    slowest: float = 0.0
+    memory: int = 0
+
+    def add(self, errors: int, slowest: float, memory: int) -> None:
+        """Take in what one process tells."""
+        self.errors += errors
+        self.slowest = max(self.slowest, slowest)
+        self.memory = max(self.memory, memory)
 
 
 def input_of(target: Target, seed: int, number: int) -> Files:
@@ -74,7 +93,7 @@ def input_of(target: Target, seed: int, number: int) -> Files:
 def fuzz(target: Target, *, seed: int, count: int | None = None, seconds: float | None = None) -> Outcome:
     """Run inputs of one target until ``count`` are done or ``seconds`` are over."""
     target.samples()
-    outcome = Outcome(0, 0, [])
+    outcome = Outcome()
     end = None if seconds is None else time.monotonic() + seconds
     number = 0
     while (count is None or number < count) and (end is None or time.monotonic() < end):
@@ -85,7 +104,7 @@ def fuzz(target: Target, *, seed: int, count: int | None = None, seconds: float 
 
 def _batch(target: Target, seed: int, first: int, last: int, end: float | None, outcome: Outcome) -> int:
     """Run inputs from ``first`` up to ``last`` in one process; return the number of the next one."""
-    shared = mmap.mmap(-1, 32)
+    shared = mmap.mmap(-1, TOLD.size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with warnings.catch_warnings():
@@ -94,11 +113,11 @@ def _batch(target: Target, seed: int, first: int, last: int, end: float | None, 
         if child == 0:
             _child(target, seed, range(first, last), end, shared, folder)
         _, status = os.waitpid(child, 0)
-        number, errors = struct.unpack("qq", shared[:16])
+        number, *told = TOLD.unpack(shared[:])
         found = folder / "findings"
         for line in found.read_text().splitlines() if found.exists() else ():
             outcome.findings.append(Finding(target.name, **json.loads(line)))
-        outcome.errors += errors
+        outcome.add(*told)
         if os.WIFSIGNALED(status):
             sign = signal.Signals(os.WTERMSIG(status))
             kind = "timeout" if sign == signal.SIGALRM else sign.name
@@ -131,15 +150,16 @@ def _child(target: Target, seed: int, numbers: range, end: float | None, shared:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        errors = 0
+        errors, slowest, most = 0, 0.0, 0
         number = numbers.start
         for number in numbers:
             if end is not None and time.monotonic() > end:
                 break
-            shared[:16] = struct.pack("qq", number, errors)
+            shared[:] = TOLD.pack(number, errors, slowest, most)
             inner = folder / f"{os.getpid()}-{number}"
             put(input_of(target, seed, number), inner)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = _peak(anew=True)
+            started = time.monotonic()
             signal.alarm(SECONDS)
             finding = None
             try:
@@ -149,7 +169,8 @@ def _child(target: Target, seed: int, numbers: range, end: float | None, shared:
             except BaseException as error:  # noqa: BLE001  whatever it is
                 finding = {"kind": type(error).__name__, "text": traceback.format_exc()}
             signal.alarm(0)
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+            slowest, grown = max(slowest, time.monotonic() - started), _peak() - before
+            most = max(most, grown)
             if grown > MEMORY:
                 finding = {"kind": "memory", "text": f"{grown} bytes"}
             if finding:
@@ -158,12 +179,20 @@ def _child(target: Target, seed: int, numbers: range, end: float | None, shared:
             _removed(inner)
         else:
             number = numbers.stop
-        shared[:16] = struct.pack("qq", number, errors)
+        shared[:] = TOLD.pack(number, errors, slowest, most)
         code = 0
     except BaseException:  # noqa: BLE001  nothing may reach the parent's code
         traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(code)
+
+
+def _peak(*, anew: bool = False) -> int:
+    """Return the most bytes of memory that this process has had; ``anew``: from now on, where the system allows it."""
+    if anew:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def put(files: Files, folder: Path) -> None:

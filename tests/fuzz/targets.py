@@ -4,27 +4,39 @@ import csv
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from random import Random
+from typing import Any
+
+import numpy as np
 
 from refmaker import RefmakerError, open_references, scan, write_references
-from refmaker.model.array import VirtualArray
-from refmaker.model.group import walk, walk_arrays
+from refmaker.codecs import get_codec
+from refmaker.model.array import ArrayMetadata, Codec, VirtualArray
+from refmaker.model.chunks import ChunkManifest
+from refmaker.model.group import VirtualGroup, walk, walk_arrays
 from refmaker.model.keys import chunk_index
+from refmaker.model.reference_set import ReferenceSet
 from refmaker.references.parquet_layout import INDEX, METADATA
 from refmaker.serve.filesystem import ReferenceFileSystem
 from refmaker.serve.opened import open_given
 from refmaker.serve.options import ServeOptions
 from refmaker.serve.selection import outer
-from tests.fuzz.mutation import mutated, mutated_json
+from refmaker.source import blocks, rounds
+from refmaker.source.base import MemorySource, Parser
+from refmaker.source.blocks import BlockStore
+from refmaker.source.rounds import FileAhead
+from tests.fuzz.mutation import mutated
 from tests.samples import SAMPLES
 from tests.scanners.tiff.samples import SAMPLES as TIFFS
 
-__all__ = ["TARGETS", "Target"]
+__all__ = ["TARGETS", "Target", "chosen"]
 
 CORPUS = Path(os.environ.get("REFMAKER_CORPUS", Path(__file__).parents[3] / "shared" / "corpus")).resolve()
 LARGEST = 200_000
@@ -46,20 +58,18 @@ class Target:
         name: of the target.
         samples: good inputs, with the name of the file of each that is broken, or "" for any.
         run: opens an input in a folder; raises what refmaker raises.
-        mutate: breaks bytes.
     """
 
     name: str
     samples: Callable[[], list[tuple[Files, str]]]
     run: Callable[[Path], None]
-    mutate: Callable[[bytes, Random], bytes] = mutated
 
     def input(self, rng: Random) -> Files:
         """Return a broken input."""
         samples = self.samples()
         files, which = samples[rng.randrange(len(samples))]
         which = which or rng.choice(sorted(files))
-        return {**files, which: self.mutate(files[which], rng)}
+        return {**files, which: mutated(files[which], rng)}
 
 
 # -- samples ---------------------------------------------------------------------------------------------------------
@@ -91,29 +101,35 @@ def netcdf3_samples() -> list[tuple[Files, str]]:
 
 @cache
 def tiff_samples() -> list[tuple[Files, str]]:
-    ours = []
+    return one_file(iter([*pictures(), *corpus("tiff", "cog")]))
+
+
+@cache
+def pictures() -> list[bytes]:
+    """Return the TIFFs that our tests make."""
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         for number, make in enumerate(TIFFS.values()):
             path = Path(folder) / f"{number}.tif"
             make(path)
-            ours.append(path.read_bytes())
-    return one_file(iter([*ours, *corpus("tiff", "cog")]))
+            found.append(path.read_bytes())
+    return found
 
 
 @cache
-def documents(suffix: str, zarr_format: int = 2) -> list[tuple[Files, str]]:
-    """Return samples' references as they are written, beside the samples."""
+def documents(suffix: str, zarr_format: int = 2, **options: Any) -> list[tuple[Files, str]]:
+    """Return samples' references as they are written with these options, beside the samples."""
     found: list[tuple[Files, str]] = []
+    contents = [(path.suffix, path.read_bytes()) for path in SAMPLES] + [(".tif", data) for data in pictures()[::7]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for sample in SAMPLES:
-            source = folder / f"source{sample.suffix}"
-            shutil.copyfile(sample, source)
+        for ending, content in contents:
+            source = folder / f"source{ending}"
+            source.write_bytes(content)
             written = folder / f"input{suffix}"
+            references = scan(str(source), on_unsupported="skip")
             try:
-                write_references(
-                    scan(str(source), on_unsupported="skip"), written, relative_to=folder, zarr_format=zarr_format
-                )
+                write_references(references, written, relative_to=folder, zarr_format=zarr_format, **options)
             except RefmakerError:
                 continue  # not every array has a spelling in every format
             parts = [written] if written.is_file() else [path for path in written.rglob("*") if path.is_file()]
@@ -138,6 +154,58 @@ def unsigned(files: Files) -> Files:
 
 
 @cache
+def foreign() -> list[tuple[Files, str]]:
+    """Return JSON as others write it: version 0, templates, generators, whole files, inlined data of every spelling."""
+    zarray = {"zarr_format": 2, "shape": [6], "chunks": [1], "dtype": "<i4", "fill_value": 7, "order": "C"}
+    zarray |= {"compressor": {"id": "zlib", "level": 1}, "filters": None}
+    raw = {**zarray, "compressor": None}
+    nodes = {".zgroup": '{"zarr_format":2}', "g/.zgroup": '{"zarr_format":2}', "g/.zattrs": '{"a":[1]}'}
+    nodes |= {"g/a/.zarray": json.dumps(zarray), "g/b/.zarray": json.dumps(raw), "g/b/.zattrs": {"b": 1}}
+    inlined = {"g/b/0": "base64:AQAAAA==", "g/b/1": "abcd", "g/a/0": ["source"], "g/a/3": ["source", 2, 11]}
+    generators = [
+        {"key": "g/{{n}}/{{i}}", "url": "{{u}}", "offset": "{{(i + 1) * 3}}", "length": "{{i % 2 + 4}}",
+         "dimensions": {"n": ["a", "b"], "i": {"start": 2, "stop": 6, "step": 2}}},
+        {"key": "g/b/{{'%d' % i}}", "url": "{{f(c='sour')}}", "dimensions": {"i": [5]}},
+    ]  # fmt: skip
+    found: list[Any] = [
+        {**nodes, **inlined},
+        {"version": 1, "refs": {**nodes, **inlined, "g/a/1": ["{{u}}", 0, 11]}, "templates": {"u": "source"}},
+        {"version": 1, "refs": nodes, "templates": {"u": "source", "f": "{{c}}ce"}, "gen": generators},
+    ]
+    found += [typed(2), typed(3)]
+    source = bytes(get_codec({"id": "zlib"}).encode(bytes([1, 0, 0, 0]))) * 4
+    return [({"input.json": json.dumps(document).encode(), "source": source}, "input.json") for document in found]
+
+
+def typed(zarr_format: int) -> Any:
+    """Return a document of arrays of every type of elements."""
+    structure = np.dtype([("a", "<i4"), ("b", "<f4")])
+    kinds = ["?", "<i2", ">u8", "<f2", ">f8", "<c8", "<M8[D]", "<m8[5s]", "S3", "<U2", "V3", structure]
+    arrays: dict[str, VirtualArray] = {}
+    for number, kind in enumerate(map(np.dtype, kinds)):
+        fill = np.ones((), np.int64).astype(kind)[()] if kind.kind != "V" else np.zeros((), kind)[()]
+        metadata = ArrayMetadata(
+            (3,), (1,), kind, dimension_names=("x",), fill_value=fill, attributes={"_FillValue": 1}
+        )
+        arrays[f"a{number}"] = VirtualArray(metadata, ChunkManifest.inlined((3,), [bytes(kind.itemsize)] * 3))
+    for name in ("vlen-utf8", "vlen-bytes"):
+        metadata = ArrayMetadata((3,), (3,), np.dtype(object), dimension_names=("x",), codecs=(Codec(name),))
+        arrays[name] = VirtualArray(metadata, ChunkManifest.inlined((1,), [bytes(4)]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "it.json"
+        write_references(ReferenceSet(VirtualGroup(arrays)), path, zarr_format=zarr_format)
+        return json.loads(path.read_text())
+
+
+@cache
+def chunks() -> list[tuple[Files, str]]:
+    """Return a chunk and its codec's configuration of every codec we have."""
+    cases = json.loads((Path(__file__).parents[1] / "codecs" / "golden.json").read_text())
+    pairs = [(json.dumps(case["config"]).encode(), bytes.fromhex(case["encoded"])) for case in cases]
+    return [({"codec": codec, "chunk": chunk}, one) for codec, chunk in pairs for one in ("chunk", "chunk", "codec")]
+
+
+@cache
 def served_sources() -> list[tuple[Files, str]]:
     return [(files, name) for files, _ in documents(".json") for name in files if name.startswith("source")]
 
@@ -151,9 +219,10 @@ def scanning(scanner: str) -> Callable[[Path], None]:
 
 
 def walking(scanner: str) -> Callable[[Path], None]:
-    """Scan as if the file were remote: its structures are read ahead by our own parsers."""
+    """Scan as if the file were remote and large: its structures are read ahead by our own parsers."""
 
     def run(folder: Path) -> None:
+        rounds.WHOLE_FILE_BELOW = blocks.WHOLE_FILE_BELOW = 0  # type: ignore[attr-defined]
         name = f"/{folder.name}"
         import fsspec
 
@@ -167,6 +236,33 @@ def walking(scanner: str) -> Callable[[Path], None]:
     return run
 
 
+def parsing(scanner: str) -> Callable[[Path], None]:
+    """Run the walker of a format alone: our own parsers, and no library."""
+
+    def run(folder: Path) -> None:
+        walk: Callable[[FileAhead], Parser[None]] = import_module(f"refmaker.scanners.{scanner}.walk").walk
+        data = (folder / "input").read_bytes()
+        ahead, store = FileAhead(len(data), "it"), BlockStore(MemorySource(data))
+        ahead.start(walk(ahead))
+        while spans := ahead.advance(store)[0]:
+            store.put([(start, data[start:stop]) for start, stop in spans])
+
+    return run
+
+
+def decoding(folder: Path) -> None:
+    """Decode a chunk; a configuration may say how large it is, and then it may take that much memory."""
+    try:
+        config = json.loads((folder / "codec").read_bytes())
+    except (ValueError, RecursionError):
+        return
+    if isinstance(config, dict):
+        codec = get_codec(config)
+        sizes = [n for value in config.values() for n in (value if isinstance(value, list) else [value])]
+        if config.get("id") == "refmaker_hdf5_zfp" or max((n for n in sizes if type(n) is int), default=0) < 1 << 24:
+            codec.decode((folder / "chunk").read_bytes())
+
+
 def opened(suffix: str) -> Callable[[Path], None]:
     def run(folder: Path) -> None:
         references = open_references(str(folder / f"input{suffix}"))
@@ -174,6 +270,26 @@ def opened(suffix: str) -> Callable[[Path], None]:
             for number, _block in enumerate(array.manifest.blocks()):
                 if number > CHUNKS:
                     break
+
+    return run
+
+
+def rewritten(suffix: str) -> Callable[[Path], None]:
+    """Read references and write them again in every encoding that has a spelling for them."""
+
+    def run(folder: Path) -> None:
+        references = open_references(str(folder / f"input{suffix}"))
+        if any(
+            array.manifest.present > 10_000 or len(array.manifest) > 1 << 30
+            for _, array in walk_arrays(references.root)
+        ):
+            return
+        for ending, version in ((".json", 2), (".v3.json", 3), (".parq", 2)):
+            try:
+                write_references(references, folder / f"again{ending}", zarr_format=version)
+            except RefmakerError:
+                continue
+            open_references(folder / f"again{ending}")
 
     return run
 
@@ -211,7 +327,7 @@ def through_reader(suffix: str) -> Callable[[Path], None]:
                     continue
             except RefmakerError:
                 continue
-            for position in sorted({0, 1, count // 2, count - 1} & set(range(min(count, 1 << 40)))):
+            for position in sorted({0, min(1, count - 1), count // 2, count - 1} if count else ()):
                 index = chunk_index(position, grid)
                 spans = zip(index, metadata.chunk_shape, metadata.shape, strict=True)
                 key = tuple(slice(i * c, min(i * c + c, n)) for i, c, n in spans)
@@ -223,23 +339,44 @@ def through_reader(suffix: str) -> Callable[[Path], None]:
     return run
 
 
+ENCODINGS: dict[str, tuple[str, Callable[[], list[tuple[Files, str]]]]] = {
+    "json": (".json", partial(documents, ".json")),
+    "json v3": (".v3.json", partial(documents, ".v3.json", 3)),
+    "json templates": (".json", partial(documents, ".json", templates=True)),
+    "json gz": (".json.gz", partial(documents, ".json.gz")),
+    "json zst": (".json.zst", partial(documents, ".json.zst")),
+    "json foreign": (".json", foreign),
+    "parquet": (".parq", partial(documents, ".parq")),
+    "parquet small": (".parq", partial(documents, ".parq", record_size=7)),
+}
+"""Encodings of references by name: the suffix and good ones; Parquet with our index and without, as kerchunk writes."""
+
+
 def _targets() -> Iterator[Target]:
     for name, samples in (("hdf5", hdf5_samples), ("netcdf3", netcdf3_samples), ("tiff", tiff_samples)):
         yield Target(f"scan {name}", samples, scanning(name))
         yield Target(f"walk {name}", samples, walking(name))
-    for name, suffix, version, mutate in (
-        ("json", ".json", 2, mutated_json),
-        ("json v3", ".v3.json", 3, mutated_json),
-        ("parquet", ".parq", 2, mutated),
-    ):
-
-        def samples_of(suffix: str = suffix, version: int = version) -> list[tuple[Files, str]]:
-            return documents(suffix, version)
-
-        yield Target(f"read {name}", samples_of, opened(suffix), mutate)
-        yield Target(f"filesystem {name}", samples_of, through_filesystem(suffix), mutate)
-        yield Target(f"reader {name}", samples_of, through_reader(suffix), mutate)
+        yield Target(f"parse {name}", samples, parsing(name))
+    for name, (suffix, references) in ENCODINGS.items():
+        yield Target(f"read {name}", references, opened(suffix))
+        if name not in {"json gz", "json zst", "json templates", "parquet small"}:  # once read, they are the same
+            yield Target(f"filesystem {name}", references, through_filesystem(suffix))
+            yield Target(f"reader {name}", references, through_reader(suffix))
+            yield Target(f"rewrite {name}", references, rewritten(suffix))
     yield Target("serve sources", served_sources, through_reader(".json"))
+    yield Target("codecs", chunks, decoding)
 
 
 TARGETS: dict[str, Target] = {target.name: target for target in _targets()}
+
+
+def chosen(only: Sequence[str], without: Sequence[str]) -> list[Target]:
+    """Return the targets whose name has one of the texts ``only`` in it, if there are any, and none of ``without``."""
+    found = [
+        target
+        for name, target in TARGETS.items()
+        if any(text in name for text in only or [""]) and not any(text in name for text in without)
+    ]
+    if not found:
+        sys.exit(f"no target is left; there are {', '.join(TARGETS)}")
+    return found

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from refmaker import BrokenFileError
+from tests.fuzz import running, targets
 from tests.fuzz.running import Finding, fuzz, input_of, save
 from tests.fuzz.targets import TARGETS, Target
 
@@ -55,6 +57,28 @@ def test_a_crash_is_a_finding_and_not_the_end(tmp_path: Path) -> None:
     ((finding, place), *_) = save(outcome.findings[:1], {"harmful": target}, SEED, tmp_path)
     assert isinstance(finding, Finding)
     assert (place / "a").read_bytes() == KINDS[finding.number]
+
+
+def costly(folder: Path) -> None:
+    kind = (folder / "a").read_bytes()
+    if kind == b"large":
+        bytearray(200 << 20)
+    if kind == b"slow":
+        time.sleep(30)
+
+
+@pytest.mark.parametrize(("kind", "finding"), [(b"good", None), (b"large", "memory"), (b"slow", "timeout")])
+def test_every_input_has_a_bound_of_time_and_memory(
+    kind: bytes, finding: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "SECONDS", 1)
+    monkeypatch.setattr(running, "MEMORY", 100 << 20)
+    target = Target("costly", lambda: [({"a": kind}, "a")], costly)
+    monkeypatch.setattr(targets, "mutated", lambda data, _: data)
+    outcome = fuzz(target, seed=SEED, count=1)
+    assert [found.kind for found in outcome.findings] == ([finding] if finding else [])
+    assert (outcome.memory > 100 << 20) == (kind == b"large")
+    assert outcome.executions == 1
 
 
 def test_an_input_is_made_again_from_its_number() -> None:

@@ -212,7 +212,7 @@ def manifests(draw: st.DrawFn) -> ChunkManifest:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(manifests(), st.text(min_size=1, max_size=5).filter(lambda name: not set(name) & set("/\\\0")))
 def test_any_manifest_is_read_back(manifest: ChunkManifest, name: str) -> None:
     try:

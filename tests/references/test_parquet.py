@@ -262,6 +262,23 @@ def test_partitions_of_others_that_are_missing_in_part_are_an_error(tmp_path: Pa
     assert [note.code for note in opened.report.notes] == ["partition"]
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_partitions_behind_many_missing_ones_are_not_overlooked(remote: bool, tmp_path: Path) -> None:
+    """An array of which the first partitions are not there is not empty for that."""
+    array = {**METADATA["a/.zarray"], "shape": [600]}
+    path = by_hand(tmp_path, GOOD, metadata={**METADATA, "a/.zarray": array})
+    (path / "a" / "refs.0.parq").rename(path / "a" / "refs.140.parq")
+    url = str(path)
+    if remote:
+        url = "memory://overlooked/x.parq"
+        fsspec.filesystem("memory").put(f"{path}/", "/overlooked/x.parq", recursive=True)
+    with pytest.raises(BrokenReferencesError, match=r"refs\.0\.parq is missing"):
+        open_references(url)
+    if not remote:
+        (path / "a" / "refs.140.parq").unlink()
+        assert open_references(url).root.arrays["a"].manifest.present == 0
+
+
 @pytest.mark.parametrize("writer", ["kerchunk", "mapper"])
 def test_what_kerchunk_and_fsspec_write_is_read(writer: str, tmp_path: Path) -> None:
     df = pytest.importorskip("kerchunk.df")

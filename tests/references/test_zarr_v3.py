@@ -269,3 +269,10 @@ def test_several_masks_are_refused() -> None:
     metadata = ArrayMetadata((2,), (1,), np.dtype("<i2"), None, (), ("x",), {"_FillValue": [1, 2]})
     with pytest.raises(UnsupportedError, match="mask one value"):
         array_document(metadata)
+
+
+def test_storage_transformers_are_refused() -> None:
+    """They change what lies behind a key: without them, bytes would be decoded that nobody encoded."""
+    document = array_document(ArrayMetadata((2,), (1,), np.dtype("<i2"), None, (), ("x",), {}))
+    with pytest.raises(UnsupportedError, match="storage transformers"):
+        parse_array_v3({**document, "storage_transformers": [{"name": "other"}]}, lambda _: ("x",))

@@ -36,12 +36,14 @@ class Entry:
         type: the field type.
         count: how many values.
         values_at: the file position of the first value: in the entry itself where they fit.
+        field: the entry's last field as a number: the values, where they fit, else their offset.
     """
 
     at: int
     type: int
     count: int
     values_at: int
+    field: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,21 @@ class Directories:
 
     def column(self, offset: int, tag: int, view: View) -> npt.NDArray[np.uint64] | None:
         """Return the integer values of a tag of the directory at ``offset``, or None if it has no such tag."""
+        return self._integers(offset, tag, view, None)
+
+    def first(self, offset: int, tag: int, view: View) -> int | None:
+        """Return the first integer value of a tag, or None if it has none."""
+        found = self._integers(offset, tag, view, 1)
+        return None if found is None or not found.size else int(found[0])
+
+    def _integers(self, offset: int, tag: int, view: View, most: int | None) -> npt.NDArray[np.uint64] | None:
         directory = self.by_offset.get(offset)
         entry = directory.entries.get(tag) if directory else None
         if entry is None or FIELD_TYPES[entry.type] not in {"u1", "u2", "u4", "u8"}:
             return None
         kind = np.dtype(self.layout.byte_order + FIELD_TYPES[entry.type])
-        return np.frombuffer(view.at(entry.values_at, entry.count * kind.itemsize), kind).astype(np.uint64)
+        count = entry.count if most is None else min(entry.count, most)
+        return np.frombuffer(view.at(entry.values_at, count * kind.itemsize), kind).astype(np.uint64)
 
 
 def read_directories(view: View) -> Directories:
@@ -171,7 +182,7 @@ def _directory(view: View, layout: Layout, offset: int) -> tuple[Directory, int,
     for tag, field_type, number, value_offset, is_away, is_used, value_here in rows:
         if is_used and tag not in entries:
             at = value_here + layout.offset_width - kind.itemsize
-            entries[tag] = Entry(at, field_type, number, value_offset if is_away else value_here)
+            entries[tag] = Entry(at, field_type, number, value_offset if is_away else value_here, value_offset)
         elif not is_used and tag in _NEEDED:
             raise TruncatedFileError(
                 f"{number} values of tag {tag} ({_NEEDED[tag]}) reach past its end at byte {view.size}",

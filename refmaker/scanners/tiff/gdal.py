@@ -27,6 +27,8 @@ DECODING = frozenset({
 """Attributes by which readers change values or look for other variables: GDAL means nothing of the kind by an item of
 such a name, so it gets another name."""
 PREFIX = "gdal_"
+MOST_DIGITS = 9
+"""Digits of the number of a band, of which TIFF has 65,535 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def read_gdal_metadata(tags: Any) -> GdalMetadata:
         if name in DECODING:
             name = PREFIX + name
             renamed.add(name)
-        if sample.isdigit() and sample.isascii():
+        if sample.isdigit() and sample.isascii() and len(sample) < MOST_DIGITS:
             attribute = ROLES.get(item.get("role", ""), name)
             bands.setdefault(int(sample), {})[attribute] = _value(attribute, text)
         elif not sample:

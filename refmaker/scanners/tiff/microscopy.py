@@ -82,11 +82,20 @@ def _ome(series: Series) -> Scale:
         root = ET.fromstring(document or "")  # noqa: S314  expat bounds the expansion of entities
     except ET.ParseError:
         return Scale()
-    images = [pixels for pixels in root.iter() if pixels.tag.rpartition("}")[2] == "Pixels"]
-    number = int(series.title.rpartition(" ")[2])
-    if number >= len(images):
-        return Scale()
-    pixels = images[number]
+    images = [
+        (image.get("Name"), pixels)
+        for image in root
+        if image.tag.rpartition("}")[2] == "Image"
+        for pixels in image
+        if pixels.tag.rpartition("}")[2] == "Pixels"
+    ]
+    if len(images) == len(file.series):
+        pixels = images[int(series.title.rpartition(" ")[2])][1]
+    else:  # tifffile leaves out images without data: only a name tells which this one is
+        named = [found for name, found in images if name == series.name]
+        if len(named) != 1:
+            return Scale()
+        pixels = named[0]
     sizes, units = {}, {}
     for name, attribute, default in OME_SIZES:
         if (size := _positive(pixels.get(attribute))) is not None:

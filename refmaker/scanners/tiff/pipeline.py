@@ -18,6 +18,8 @@ __all__ = ["FAX", "JPEG", "PICTURES", "Pipeline", "check_data_type", "pipeline_o
 
 YCBCR = 6
 """The PhotometricInterpretation of luminance and chrominance."""
+UNCOLOURED = frozenset({0, 1, 5, 8, 9, 10})
+"""Those of grey, ink and lightness: libjpeg takes three samples of a picture that names no colours for YCbCr."""
 LITTLE, BIG = "little", "big"
 
 
@@ -70,6 +72,14 @@ def _sized(name: str) -> Callable[[Segment], Codec]:
     return lambda segment: Codec(name, {"nbytes": segment.nbytes})
 
 
+def _lerc(segment: Segment) -> Codec:
+    """As libtiff does it, which compresses the numbers of big-endian files with their bytes swapped: nobody else."""
+    if segment.itemsize > 1 and segment.byteorder == BIG:
+        raise UnsupportedError("LERC in a big-endian file: readers differ on its order", code="dtype")
+    samples = {"samples": segment.samples} if segment.samples > 1 else {}
+    return Codec("refmaker_tiff_lerc", {"nbytes": segment.nbytes, **samples})
+
+
 def _picture(name: str) -> Callable[[Segment], Codec]:
     return lambda segment: Codec(name, segment.picture)
 
@@ -90,6 +100,8 @@ def _jpeg(segment: Segment) -> Codec:
     page = segment.page
     if page.planarconfig != 1 and int(page.photometric) == YCBCR:
         raise UnsupportedError("JPEG of YCbCr in separate planes", code="layout")
+    if segment.samples == 3 and int(page.photometric) in UNCOLOURED:
+        raise UnsupportedError("JPEG of three samples that are no RGB: readers differ on them", code="photometric")
     extra: dict[str, Any] = {"bits": int(page.bitspersample)}
     if page.jpegtables:
         extra["tables"] = base64.b64encode(page.jpegtables).decode()
@@ -127,7 +139,7 @@ COMPRESSION: dict[int, Callable[[Segment], Codec]] = {
     33005: _picture("refmaker_tiff_jpeg2k"),
     33007: _jpeg,
     34712: _picture("refmaker_tiff_jpeg2k"),
-    34887: _sized("refmaker_tiff_lerc"),
+    34887: _lerc,
     34892: _jpeg,
     34925: _stock("lzma"),
     34926: _stock("zstd"),

@@ -18,7 +18,7 @@ from refmaker.scanners.tiff.metadata import group_attributes, image_attributes, 
 from refmaker.scanners.tiff.multiscales import multiscales
 from refmaker.scanners.tiff.placement import Placement, place
 from refmaker.scanners.tiff.series import Level, Series, read_series
-from refmaker.scanners.tiff.stacks import note_differences
+from refmaker.scanners.tiff.stacks import check_alike, note_differences
 from refmaker.scanners.tiff.tiff_file import TiffFile, listening
 from refmaker.scanners.tiff.tree import group_names, level_name, variable_name
 from refmaker.source.location import OpenedFile
@@ -195,6 +195,7 @@ class _Scan:
                 f"{len(self.files.missing)} files that belong to it are not there or not local: {missing}",
                 code="companion",
             )
+        check_alike(level, self.files)
 
     def _metadata(
         self,

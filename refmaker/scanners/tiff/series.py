@@ -142,22 +142,33 @@ def _first_pages(level: Any) -> tuple[Any, ...]:
     return tuple(level._pages)  # the public way reads all of them
 
 
-def page_offsets(level: Level, chain: Sequence[int]) -> list[int]:
-    """Return where the directories of a level's pages are; of a contiguous one, tifffile holds the first page alone."""
+def page_offsets(level: Level, file: TiffFile) -> list[int]:
+    """Return where the directories of a level's pages are.
+
+    Of a contiguous level tifffile holds the first page alone, and the file may have no other: the next ones are its
+    pages if their data lie where its next planes do.
+    """
     held = [page.offset for page in level.pages if page is not None]
+    chain = file.directories.chain
     size = math.prod(level.keyframe.shape)
     count = math.prod(level.shape) // size if size else 1
     if level.data_offset is None or len(held) != 1 or count < 2 or held[0] not in chain:
         return held
     first = chain.index(held[0])
-    return list(chain[first : first + count])
+    place = level.data_offset
+    for offset in chain[first + 1 : first + count]:
+        place += size * level.keyframe.dtype.itemsize
+        if file.data_offset(offset) != place:
+            break
+        held.append(offset)
+    return held
 
 
 def _left_over(file: TiffFile, found: Sequence[Series]) -> Iterator[Series]:
     """Yield the pages of the chain that no level consists of, each as a series of its own."""
     pages = file.tifffile.pages
     offsets = file.directories.chain
-    used = {offset for series in found for level in series.levels for offset in page_offsets(level, offsets)}
+    used = {offset for series in found for level in series.levels for offset in page_offsets(level, file)}
     for number, offset in enumerate(offsets):
         if offset not in used and number < len(pages):
             page = _checked(pages.get(number), file.opened.url)

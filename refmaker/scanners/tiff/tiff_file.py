@@ -10,7 +10,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from refmaker.errors import BrokenFileError, RefmakerError
+from refmaker.errors import BrokenFileError, RefmakerError, UnsupportedError
 from refmaker.scanners.tiff.directories import Directories, read_directories
 from refmaker.scanners.tiff.tables import Tag
 from refmaker.scanners.tiff.view import View
@@ -42,6 +42,10 @@ def asking(location: str) -> Iterator[None]:
 class TiffFile:
     """A file whose directories have been checked, open in tifffile while scanned.
 
+    Raises:
+        BrokenFileError, TruncatedFileError: its directories are broken.
+        UnsupportedError: it is a slide of Hamamatsu's (NDPI) of more than 4 GiB.
+
     Attributes:
         opened: the file.
         directories: its directories.
@@ -60,6 +64,13 @@ class TiffFile:
         name = opened.url.partition("?")[0].rpartition("/")[2]
         with asking(opened.url), listening(self.complaints):
             self.tifffile = tifffile.TiffFile(cast("IO[bytes]", self.view), name=name, mode="r")
+        if self.tifffile.tiff.is_ndpi and self.view.size >> 32:
+            self.tifffile.close()
+            raise UnsupportedError(
+                "a slide of Hamamatsu's beyond 4 GiB, whose offsets stand in no TIFF's place",
+                code="layout",
+                location=opened.url,
+            )
 
     def reopen(self) -> None:
         """Have tifffile open the file by its path, as it must to open others beside it; it is local."""
@@ -88,6 +99,11 @@ class TiffFile:
         with asking(self.opened.url):
             offset, length = (np.asarray(column, np.uint64) for column in (page.dataoffsets, page.databytecounts))
             return offset.ravel(), length.ravel()
+
+    def data_offset(self, offset: int) -> int | None:
+        """Return where the first strip or tile of the directory at ``offset`` is, or None if it has none."""
+        first = self.directories.first(offset, Tag.TILE_OFFSETS, self.view)
+        return self.directories.first(offset, Tag.STRIP_OFFSETS, self.view) if first is None else first
 
     def _columns(self, offset: int) -> Segments | None:
         """Return the columns as they stand in the directory at ``offset``, or None if one of them is not there."""

@@ -13,6 +13,8 @@ __all__ = ["COORDINATES", "group_names", "level_name", "variable_name"]
 
 VARIABLE = "data"
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+GROUPS = re.compile(r"(level|series|page|mask|reduced)(_\d+)*")
+"""What groups are called that may stand beside an image."""
 COORDINATES = frozenset({"x", "y", "z", "t", "c", "s", "i", "band", "spatial_ref"})
 """Names that variables of one element along an axis have, and no image may."""
 
@@ -43,5 +45,6 @@ def level_name(number: int) -> str:
 
 
 def variable_name(series: Series) -> str:
-    """Return the series' name where it is a word, else ``data``."""
-    return series.name if WORD.fullmatch(series.name) and series.name.lower() not in COORDINATES else VARIABLE
+    """Return the series' name where it is a word that names nothing else, else ``data``."""
+    is_free = series.name.lower() not in COORDINATES and not GROUPS.fullmatch(series.name)
+    return series.name if WORD.fullmatch(series.name) and is_free else VARIABLE

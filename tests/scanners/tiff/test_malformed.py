@@ -199,3 +199,14 @@ def survives(path: Path, content: Callable[[int], bytes], count: int) -> None:
             for block in array.manifest.blocks():
                 ranges = block.location_id == 0
                 assert int((block.offset[ranges] + block.length[ranges]).max(initial=0)) <= size
+
+
+def test_slides_whose_offsets_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """NDPI keeps the upper halves of offsets behind a directory, where no other TIFF has them."""
+    path = tmp_path / "it.ndpi"
+    path.write_bytes(pack(grey(4, 3), data=bytes(20)) + bytes(64))
+    assert scanned(path).root.arrays
+    with path.open("r+b") as file:
+        file.truncate((1 << 32) + 1)  # a hole: it takes no space
+    with pytest.raises(UnsupportedError, match="Hamamatsu"):
+        scanned(path)

@@ -79,9 +79,10 @@ def test_a_scan_reads_nothing_that_was_not_foreseen(
     fsspec.filesystem("memory").pipe_file("/tiff-walk/it.tif", data)
     with monkeypatch.context() as patch:
         without_luck(patch)
-        remote = refmaker.scan("memory://tiff-walk/it.tif")
+        remote = refmaker.scan("memory://tiff-walk/it.tif", on_unsupported="skip")
     assert remote.report.misses == 0
-    assert told(remote, "memory://tiff-walk") == told(refmaker.scan(str(tmp_path / "it.tif")), f"file://{tmp_path}")
+    local = refmaker.scan(str(tmp_path / "it.tif"), on_unsupported="skip")
+    assert told(remote, "memory://tiff-walk") == told(local, f"file://{tmp_path}")
 
 
 @pytest.mark.parametrize("write", [pages, uneven_pages, pyramid, described])
