@@ -3,9 +3,9 @@
     python sample_data/make.py              the files, into this folder
     python sample_data/make.py --golden     golden/<name>.json anew: read the difference before you commit it
 
-A sample is a row of ``SAMPLES``: file name -> function that writes the file at a path. Each is less than 100 kB.
-The same library versions write the same bytes again, but for the time at which ``ocean.nc``'s enum type was made:
-netCDF-C records it, with a checksum over it.
+A sample is a row of ``SAMPLES`` or ``IMAGES``: file name -> function that writes the file at a path. Each is
+less than 100 kB. The same library versions write the same bytes again, but for the time at which ``ocean.nc``'s
+enum type was made: netCDF-C records it, with a checksum over it.
 """
 
 import argparse
@@ -13,12 +13,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import netCDF4
 import numpy as np
+import tifffile
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -41,15 +43,10 @@ def ocean(path: Path) -> None:
             "nv": 2,
         }.items():
             file.createDimension(name, length)
-        for part in (
-            _ocean_coordinates,
-            _ocean_fields,
-            _ocean_stations,
-            _ocean_never_written,
-            _ocean_types,
-            _ocean_groups,
-        ):
+        for part in (_ocean_coordinates, _ocean_fields, _ocean_stations, _ocean_never_written):
             part(file)
+        _ocean_types(file)
+        _ocean_groups(file)
         file.setncatts({"title": "A small ocean", "Conventions": "CF-1.11", "institution": "Åbo Akademi"})
         file.setncattr("grid_size", np.array([8, 6, 3], np.int32))
         file.setncattr("resolution", np.float32(0.25))
@@ -65,6 +62,10 @@ def _ocean_coordinates(file: netCDF4.Dataset) -> None:
     depth = file.createVariable("depth", "f4", ("depth",))
     depth.setncatts({"units": "m", "positive": "down", "axis": "Z"})
     depth[:] = [0.5, 10, 100]
+    _axes(file)
+
+
+def _axes(file: netCDF4.Dataset) -> None:
     for name, values, units in [
         ("lat", np.linspace(55, 60, 6), "degrees_north"),
         ("lon", np.linspace(17, 24, 8), "degrees_east"),
@@ -291,6 +292,41 @@ def odd(path: Path) -> None:
         file["beside"] = _values(5)
 
 
+# -- ocean_1.nc ... ocean_4.nc, run_r1.nc, run_r2.nc: files that belong together --------------------------------------
+def _days(path: Path, first: int, member: int = 0) -> None:
+    """Write two days of a model's run, chunked so that files line up."""
+    with netCDF4.Dataset(path, "w", format="NETCDF4") as file:
+        for name, length in {"time": None, "lat": 6, "lon": 8}.items():
+            file.createDimension(name, length)
+        time = file.createVariable("time", "f8", ("time",), chunksizes=(2,))
+        time.setncatts({"units": "days since 2001-01-01", "calendar": "standard"})
+        time[:] = [first, first + 1]
+        _axes(file)
+        chunks: dict[str, Any] = {"zlib": True, "fill_value": -32768, "chunksizes": (1, 6, 8)}
+        temp = file.createVariable("temp", "i2", ("time", "lat", "lon"), **chunks)
+        temp.setncatts({"scale_factor": 0.01, "add_offset": 5.0, "units": "degC"})
+        temp[:] = np.sin((np.arange(96).reshape(2, 6, 8) + 48 * first) / 50) * 8 + 5 + member
+        file.title = "An ocean, two days a file"
+
+
+# -- map.tif: a GeoTIFF with an overview, on an ellipsoid that no database describes ----------------------------------
+def _map(path: Path) -> None:
+    height = np.add.outer(np.arange(96), np.arange(128)).astype("<i2") * 7 % 400
+    height[:8, :8] = -9999
+    keys = (1, 1, 0, 5, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 32767, 2057, 34736, 1, 0, 2059, 34736, 1, 1)
+    nodata = (42113, 2, None, "-9999", True)
+    tags: list[Any] = [
+        (33550, 12, 3, (0.01, 0.01, 0.0), True),
+        (33922, 12, 6, (0.0, 0.0, 0.0, 23.5, 60.75, 0.0), True),
+        (34735, 3, len(keys), keys, True),
+        (34736, 12, 2, (6378137.0, 298.257222101), True),
+    ]
+    options: dict[str, Any] = {"tile": (32, 32), "compression": "zlib", "predictor": 2, "metadata": None}
+    with tifffile.TiffWriter(path) as file:
+        file.write(height, extratags=[nodata, *tags], photometric="minisblack", software=False, **options)
+        file.write(height[::2, ::2], extratags=[nodata], subfiletype=1, software=False, **options)
+
+
 # -- netcdf3_*.nc: classic files packed by hand, each with one awkward thing -------------------------------------------
 def _bytes(data: bytes) -> Callable[[Path], None]:
     def write(path: Path) -> None:
@@ -303,18 +339,23 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "ocean.nc": ocean,
     "lab.h5": lab,
     "odd.h5": odd,
+    **{f"ocean_{n + 1}.nc": partial(_days, first=2 * n) for n in range(4)},
+    **{f"run_r{n}.nc": partial(_days, first=0, member=n) for n in (1, 2)},
     **{name: _bytes(data) for name, data in classic_samples().items()},
 }
+IMAGES: dict[str, Callable[[Path], None]] = {"map.tif": _map}
+"""Apart, because other libraries than for ``SAMPLES`` are their oracles."""
 
 
 def make(folder: Path) -> list[Path]:
     """Write all samples into ``folder`` and return their paths."""
-    for name, write in SAMPLES.items():
+    every = SAMPLES | IMAGES
+    for name, write in every.items():
         write(folder / name)
-    return [folder / name for name in SAMPLES]
+    return [folder / name for name in every]
 
 
-VOLATILE = {"scan_time", "last_modified", "seconds", "version", "scanner_version"}
+VOLATILE = {"scan_time", "last_modified", "seconds", "requests", "bytes_read", "rounds", "version", "scanner_version"}
 """What refmaker records of the scan itself, and golden references leave out."""
 
 
@@ -348,7 +389,7 @@ def main() -> None:
             print(f"{path.name}: {path.stat().st_size} bytes")
         return
     GOLDEN.mkdir(exist_ok=True)
-    for name in SAMPLES:
+    for name in SAMPLES | IMAGES:
         text = json.dumps(golden_references(HERE / name), indent=1, ensure_ascii=False)
         golden_path(HERE / name).write_text(text + "\n")
 

@@ -232,6 +232,25 @@ def scan(
         BrokenFileError: it is corrupt, or of no known format.
         UnsupportedError: a dataset cannot be expressed (only with ``on_unsupported="raise"``).
         OptionError: options that make no sense.
+
+    >>> import refmaker
+    >>> references = refmaker.scan("sample_data/ocean.nc")
+    >>> references.root.arrays["temp"].metadata.shape
+    (5, 3, 6, 8)
+    >>> references.report.count(refmaker.DatasetState.SKIPPED)
+    0
+    >>> list(refmaker.scan("sample_data/ocean.nc", group="forcing").root.arrays)
+    ['wind', 'temp']
+
+    What cannot be expressed is an error, or is left out and named:
+
+    >>> refmaker.scan("sample_data/odd.h5")
+    Traceback (most recent call last):
+        ...
+    refmaker.errors.UnsupportedError: ...compound_nested: compound member 'place' is itself compound...
+    >>> odd = refmaker.scan("sample_data/odd.h5", on_unsupported="skip")
+    >>> [dataset.path for dataset in odd.report.skipped]
+    ['compound_nested', 'longdouble', 'null', 'ragged']
     """
     options = ScanOptions(
         on_unsupported=on_unsupported,
