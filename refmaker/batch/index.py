@@ -106,6 +106,13 @@ def index(
         ConflictError: the files do not fit together; what was scanned is kept.
         OptionError: options that make no sense, or not those of the job that is there.
         SourceError: inputs cannot be listed, or outputs not written.
+
+    >>> import refmaker
+    >>> report = refmaker.index("sample_data/ocean_*.nc", "archive.parq", concat="time", job="archive.job")
+    >>> report.is_complete, report.scanned, report.written
+    (True, 4, ('archive.parq',))
+    >>> refmaker.index("sample_data/ocean_*.nc", "archive.parq", concat="time", job="archive.job").scanned
+    0
     """
     asked = job_of(inputs, _text(output), separate=_text(separate), job=_text(job), options=options)
     report = run(asked, update=update, executor=executor, progress=progress)

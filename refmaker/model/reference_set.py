@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from refmaker.errors import OptionError
+from refmaker.errors import OptionError, UnsupportedError
 from refmaker.model.group import VirtualGroup, walk_arrays
 
 __all__ = ["DatasetReport", "DatasetState", "Note", "ReferenceSet", "ScanReport", "SourceFile"]
@@ -39,7 +39,8 @@ class SourceFile:
 
     def __post_init__(self) -> None:
         if "\0" in self.url or not _is_unicode(self.url):
-            raise OptionError(f"{self.url!r:.200} cannot name a file")
+            reason = "its name is not UTF-8 or holds a NUL, which references cannot spell: rename or link the file"
+            raise UnsupportedError(reason, code="url", location=f"{self.url!r:.200}")
 
 
 def _is_unicode(text: str) -> bool:

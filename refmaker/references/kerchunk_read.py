@@ -6,9 +6,7 @@ size: as the document's source table recorded it, else as its store tells now; i
 be read, because nobody could ever tell whether such a chunk came complete.
 """
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +28,7 @@ from refmaker.references.regular_values import RegularValues
 from refmaker.references.relocate import resolved_against
 from refmaker.references.source_table import OptionsFor, SourceTable
 from refmaker.references.templates import Environment, Template, compiled
+from refmaker.source.collector import collector_paused
 
 __all__ = ["parse_document", "read_json"]
 
@@ -51,7 +50,7 @@ def read_json(data: bytes, location: str | None = None, *, options_for: OptionsF
         SourceError: the size of a file that is referenced whole cannot be found out.
     """
     data = decompressed(data, location)
-    with _no_collector():
+    with collector_paused():
         regular = find_regular(data) if len(data) > SMALL else None
         if regular is not None:
             rest = _loaded(regular.rest, location, data)
@@ -72,18 +71,6 @@ def _unmarked(document: Any, runs: int) -> bool:
     """Take the markers out of a document's references; return whether all of them were there."""
     refs = document.get("refs", document) if isinstance(document, dict) else {}
     return isinstance(refs, dict) and all(refs.pop(f"{MARKER}{number}", None) == 0 for number in range(runs))
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Pause the cycle collector: it would walk a million fresh lists again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def parse_document(

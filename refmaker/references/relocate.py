@@ -5,7 +5,6 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from refmaker.errors import UnsupportedError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.references.options import WriteOptions
 from refmaker.source.location import absolute_url, check_credentials, local_path
@@ -27,21 +26,7 @@ def prepared(references: ReferenceSet, options: WriteOptions) -> ReferenceSet:
     if not options.allow_credentials:
         for source in references.sources:
             check_credentials(source.url)
-    for source in references.sources:
-        _check_text(source.url)
     return references
-
-
-def _check_text(url: str) -> None:
-    """Refuse the surrogates that stand for the bytes of a name that is not UTF-8: JSON and Parquet hold text."""
-    try:
-        url.encode()
-    except UnicodeEncodeError as error:
-        raise UnsupportedError(
-            "the name of the file is not UTF-8, and references cannot spell it: rename or link the file",
-            code="url",
-            location=url,
-        ) from error
 
 
 def relocate(references: ReferenceSet, new_url: Mapping[str, str] | Callable[[str], str]) -> ReferenceSet:

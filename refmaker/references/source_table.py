@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refmaker.errors import BrokenReferencesError, OptionError
+from refmaker.errors import BrokenReferencesError, UnsupportedError
 from refmaker.model.reference_set import SourceFile
 from refmaker.source.location import open_file
 
@@ -80,8 +80,8 @@ class SourceTable:
             if full not in self._ids:
                 try:
                     self.files.append(SourceFile(full))
-                except OptionError as error:
-                    raise BrokenReferencesError(error.message) from error
+                except UnsupportedError as error:
+                    raise BrokenReferencesError(f"{error}") from error
                 self._ids[full] = len(self.files) - 1
             found = self._ids[url] = self._ids[full]
         return found

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 
 from refmaker import __version__
-from refmaker.errors import BrokenFileError, OptionError
+from refmaker.errors import BrokenFileError, MissingDependencyError, OptionError
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.source.base import ByteSource, Parser
 from refmaker.source.location import OpenedFile
@@ -146,11 +146,26 @@ HEAD_BYTES = 512
 """Bytes that tell the format."""
 
 
+def _loaded(entry: EntryPoint) -> Any:
+    """Return what a package registered.
+
+    Raises:
+        MissingDependencyError: it is not there.
+    """
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise MissingDependencyError(
+            f"the scanner {entry.name!r} that a package registered ({entry.value}) cannot be imported: {error}; "
+            "repair or uninstall that package"
+        ) from error
+
+
 @cache
 def table() -> tuple[Scanner, ...]:
     """Return all scanners: those of other packages first, so that they can take over a format, then ours."""
     entries = sorted(entry_points(group="refmaker.scanners"), key=lambda entry: entry.name == "refmaker")
-    loaded = [entry.load() for entry in entries]
+    loaded = [_loaded(entry) for entry in entries]
     return tuple(chain.from_iterable(rows if isinstance(rows, tuple) else (rows,) for rows in loaded))
 
 

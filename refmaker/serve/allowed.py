@@ -16,16 +16,18 @@ user's rights and credentials. By default:
 import ipaddress
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from urllib.parse import urlsplit
 
 from refmaker.errors import SourceError
 from refmaker.model.reference_set import SourceFile
-from refmaker.serve.options import EVERYWHERE
+from refmaker.serve.options import EVERYWHERE, ServeOptions
 from refmaker.source.location import absolute_url, local_path
 
-__all__ = ["AllowedLocations"]
+__all__ = ["AllowedLocations", "AllowedOptions"]
 
 LOCAL = frozenset({"file", "local", "memory"})
 """Protocols of this machine."""
@@ -106,6 +108,26 @@ class AllowedLocations:
         inner = host in LOOPBACK_HOSTS or (address is not None and not address.is_global)
         if inner and self._remote and host != (urlsplit(self._references or "").hostname or ""):
             raise _refused(url, f"it is an address of a private network, and the references ({self._references}) not")
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedOptions:
+    """Filesystem options by URL for reading the document at ``references``, which may look up the sizes of files.
+
+    That happens before its source table is known: only what the table would not allow is not refused yet.
+    """
+
+    references: str
+    options: ServeOptions
+
+    def __call__(self, url: str) -> Mapping[str, Any]:
+        """Return the options for a URL.
+
+        Raises:
+            SourceError: references may not point there.
+        """
+        AllowedLocations(self.references, (), self.options.allow).check(url)
+        return self.options.options_for(url)
 
 
 def _refused(url: str, why: str) -> SourceError:

@@ -28,6 +28,7 @@ from refmaker.references import ENCODINGS, is_folder, read_folder, read_referenc
 from refmaker.references.folder import open_folder
 from refmaker.references.kerchunk_read import parse_document
 from refmaker.references.parquet_layout import INDEX, METADATA
+from refmaker.serve.allowed import AllowedOptions
 from refmaker.serve.array_reader import ArrayReader
 from refmaker.serve.catalog import Catalog
 from refmaker.serve.decode import check_codecs
@@ -303,12 +304,13 @@ class _Document:
         origin = self._origin
         if self.scanned:
             return _scanned(origin)
+        options_for = AllowedOptions(origin.url, origin.options)
         if self._directory:
             folder = open_folder(origin.url, origin.target_options)
-            return read_folder(folder, options_for=origin.options.options_for)
+            return read_folder(folder, options_for=options_for)
         if self._data is None:
             self._data = self._file.source.read(0, self._file.source.size)
-        return read_references(self._data, origin.url, options_for=origin.options.options_for)
+        return read_references(self._data, origin.url, options_for=options_for)
 
     def close(self) -> None:
         """Close the file."""

@@ -141,6 +141,8 @@ class LocalSource(MemorySource):
             self._descriptor = os.open(self.location, OPEN_FLAGS)
         except OSError as error:
             raise SourceError(f"cannot be opened: {error.strerror}", location=self.location) from error
+        except ValueError as error:  # a NUL in it
+            raise SourceError(f"cannot be opened: {error}", location=f"{self.location!r:.200}") from error
         status = os.fstat(self._descriptor)
         self.size = status.st_size
         self.last_modified = status.st_mtime

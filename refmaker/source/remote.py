@@ -6,7 +6,6 @@ it is made, so retries count too. Only fsspec is used: over HTTP obstore was no 
 """
 
 import asyncio
-import gc
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from refmaker.errors import RefmakerError, SourceError, StaleSourceError
 from refmaker.source.base import Bytes, check_range, check_ranges
+from refmaker.source.collector import collector_paused
 from refmaker.source.location import open_filesystem, options_for
 from refmaker.source.policy import HEAD, Transfer
 from refmaker.source.range_readers import Facts, RangeReader, range_reader
@@ -50,18 +50,9 @@ class Connections:
         return asyncio.run_coroutine_threadsafe(work, loop)
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and return its result.
-
-        Garbage is not collected meanwhile: h5py may call this holding its lock, and if the loop's thread happened to
-        collect an h5py object, that would wait for the lock for ever.
-        """
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
+        """Run a coroutine and return its result."""
+        with collector_paused():
             return self.submit(work).result()
-        finally:
-            if collecting:
-                gc.enable()
 
     async def ask(self, url: str, call: Callable[[], Coroutine[Any, Any, T]], offset: int | None = None) -> T:
         """Return what ``call`` returns, after retries.

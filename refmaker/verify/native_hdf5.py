@@ -6,7 +6,7 @@ fill values, and references hold what is stored.
 
 import importlib.util
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import h5py
@@ -18,6 +18,7 @@ from refmaker.model.array import VirtualArray
 from refmaker.model.attributes import JSON, attribute_json, text_of
 from refmaker.model.keys import child_path, parent_path
 from refmaker.source.blocks import BlockFile
+from refmaker.source.collector import collector_paused
 from refmaker.source.location import OpenedFile
 from refmaker.verify.native import NativeArray, NativeError
 
@@ -40,10 +41,13 @@ class HDF5:
             importlib.import_module("hdf5plugin")  # registers filters with HDF5
         self.library = f"h5py {h5py.__version__}"
         self._is_local = opened.path is not None
-        try:
-            self._file = self._opened(opened)
-        except H5PY_ERRORS as error:
-            raise NativeError(f"h5py cannot open it: {error}") from error
+        with ExitStack() as stack:
+            stack.enter_context(collector_paused())
+            try:
+                self._file = self._opened(opened)
+            except H5PY_ERRORS as error:
+                raise NativeError(f"h5py cannot open it: {error}") from error
+            self._closing = stack.pop_all()
 
     @staticmethod
     def _opened(opened: OpenedFile) -> h5py.File:
@@ -58,7 +62,8 @@ class HDF5:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._closing:
+            self._file.close()
 
     def groups(self) -> list[str]:
         """Return the paths of the groups at the top, and of the groups in those."""

@@ -110,7 +110,7 @@ def by_kerchunk(request: pytest.FixtureRequest) -> tuple[Path, dict[str, Any]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if request.param.name == "ocean.nc":
+            if not request.param.name.startswith("netcdf3"):
                 found = hdf.SingleHdf5ToZarr(str(request.param), inline_threshold=50).translate()
             else:
                 found = netcdf3.NetCDF3ToZarr(str(request.param), inline_threshold=50).translate()

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ from refmaker.model.group import VirtualGroup
 from refmaker.model.reference_set import ReferenceSet, SourceFile
 from refmaker.references import write_references
 from refmaker.serve.allowed import AllowedLocations
-from refmaker.serve.opened import OpenedReferences
+from refmaker.serve.opened import OpenedReferences, open_given
 from refmaker.serve.options import ServeOptions
 from refmaker.serve.selection import whole
 from tests.serve.doors import DOORS, Door
@@ -160,3 +161,20 @@ def test_unknown_codecs_are_an_error_that_names_the_array(codec: str) -> None:
     with pytest.raises(RefmakerError, match="v") as caught:
         read_one(one_chunk(b"", Codec(codec)))
     assert caught.value.path == "v"
+
+
+def test_the_size_of_a_whole_file_is_not_asked_for_where_references_may_not_point(
+    tmp_path: Path, served: Faults
+) -> None:
+    """A reference ``[url]`` makes a reader ask for the file's size as soon as the document is opened."""
+    (tmp_path / "secret").write_bytes(bytes(8))
+    array = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "<f8", "compressor": None, "filters": None}
+    refs = {
+        ".zgroup": '{"zarr_format":2}',
+        "a/.zarray": json.dumps({**array, "order": "C", "fill_value": None}),
+        "a/0": [f"file://{tmp_path}/secret"],
+    }
+    (served.folder / "refs.json").write_text(json.dumps({"version": 1, "refs": refs}))
+    with pytest.raises(SourceError, match="no allowed location"):
+        open_given(f"{served.url}/refs.json")
+    assert open_given(f"{served.url}/refs.json", options=ServeOptions(allow=["*"])).references.sources[0].size == 8

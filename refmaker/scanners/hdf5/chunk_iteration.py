@@ -5,7 +5,6 @@ whole index for each chunk. Extensible arrays whose unlimited axis is not axis 0
 iteration reports wrong coordinates.
 """
 
-import gc
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from h5py import h5d, h5s
 
 from refmaker.errors import BrokenFileError, UnsupportedError
 from refmaker.scanners.hdf5.chunk_index import ChunkIndex
+from refmaker.source.collector import collector_paused
 
 __all__ = ["iterate_chunks"]
 
@@ -31,13 +31,8 @@ def iterate_chunks(dataset: h5d.DatasetID, chunk_shape: tuple[int, ...], grid_sh
             code="chunk-index",
         )
     rows: list[Any] = []
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_paused():
         dataset.chunk_iter(rows.append)
-    finally:
-        if collecting:
-            gc.enable()
     if not rows:
         none = np.empty(0, np.uint64)
         return ChunkIndex(none, none, none, np.empty(0, np.uint32))

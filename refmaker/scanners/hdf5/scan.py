@@ -23,6 +23,7 @@ from refmaker.scanners.hdf5.links import Tree, walk_links
 from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
 from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
 from refmaker.scanners.registry import ScanOptions
+from refmaker.source.collector import collector_paused
 from refmaker.source.location import OpenedFile
 
 __all__ = ["scan"]
@@ -43,11 +44,12 @@ def scan(opened: OpenedFile, options: ScanOptions) -> ReferenceSet:
         BrokenFileError: HDF5 cannot open it.
         UnsupportedError: a dataset cannot be expressed (unless ``options.on_unsupported`` is ``"skip"``).
     """
-    files = FileTable(opened, options.storage_options)
-    try:
-        return _Scan(files, options).run()
-    finally:
-        files.close()
+    with collector_paused():
+        files = FileTable(opened, options.storage_options)
+        try:
+            return _Scan(files, options).run()
+        finally:
+            files.close()
 
 
 class _Scan:

@@ -1,0 +1,43 @@
+"""The cycle collector rests while anybody wants it to."""
+
+import gc
+from pathlib import Path
+
+import h5py
+
+from refmaker.source.collector import collector_paused
+from refmaker.source.location import open_file
+from refmaker.verify.native_hdf5 import HDF5
+
+
+def test_pauses_overlap() -> None:
+    assert gc.isenabled()
+    one, other = collector_paused(), collector_paused()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert not gc.isenabled()
+    other.__exit__(None, None, None)
+    assert gc.isenabled()
+
+
+def test_a_collector_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_nothing_is_collected_while_h5py_may_hold_its_lock(tmp_path: Path) -> None:
+    """The thread that fetches what HDF5 waits for must not free h5py's objects."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = [1, 2]
+    opened = open_file(str(tmp_path / "a.h5"))
+    native = HDF5(opened)
+    assert not gc.isenabled()
+    native.close()
+    assert gc.isenabled()
+    opened.source.close()
