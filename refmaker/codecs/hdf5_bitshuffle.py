@@ -6,7 +6,6 @@ raw, at the end of the chunk. Compressed blocks stand in the frame of ``hdf5_blo
 Source: the description of bitshuffle (Masui et al. 2015) and of its HDF5 filter; measured, FORMATS.md section 5.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -63,21 +62,6 @@ class Hdf5Bitshuffle(BytesCodec):
         self.itemsize = itemsize
         self.block_size = block_size
         self.compression = compression
-
-    @classmethod
-    def from_cd_values(cls, cd_values: Sequence[int]) -> "Hdf5Bitshuffle":
-        """Return the codec of the parameters an HDF5 file stores: two versions, itemsize, block size, compression.
-
-        Raises:
-            BrokenFileError: there are fewer than three.
-            UnsupportedError: the compression is unknown.
-        """
-        if len(cd_values) < 3:
-            raise BrokenFileError(f"{cls.codec_id}: {len(cd_values)} parameters found, 3 or more expected")
-        block_size, compression = (*cd_values[3:5], 0, 0)[:2]
-        if compression not in COMPRESSIONS:
-            raise UnsupportedError(f"{cls.codec_id}: compression {compression} is unknown", code="filter")
-        return cls(itemsize=cd_values[2], block_size=block_size, compression=COMPRESSIONS[compression])
 
     def decode_bytes(self, data: U8) -> U8:
         """Return the elements."""

@@ -3,8 +3,6 @@
 A chunk starts with its decoded length, u32 little-endian; the rest is one szip stream.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from refmaker.codecs.base import DECODER_ERRORS, U8, BytesCodec, as_u8, require
@@ -50,14 +48,6 @@ class Hdf5Szip(BytesCodec):
         self.pixels_per_scanline = pixels_per_scanline
         if not (0 < pixels_per_block <= 32 and 0 < bits_per_pixel <= 64 and 0 < pixels_per_scanline <= 4096):
             raise BrokenFileError(f"{self.codec_id}: impossible parameters {self.get_config()}")
-
-    @classmethod
-    def from_cd_values(cls, cd_values: Sequence[int]) -> "Hdf5Szip":
-        """Return the codec of the four parameters an HDF5 file stores; BrokenFileError when they are not four."""
-        if len(cd_values) != 4:
-            raise BrokenFileError(f"{cls.codec_id}: {len(cd_values)} parameters found, 4 expected")
-        mask, block, bits, line = cd_values
-        return cls(options_mask=mask, pixels_per_block=block, bits_per_pixel=bits, pixels_per_scanline=line)
 
     def decode_bytes(self, data: U8) -> U8:
         """Return as many bytes as the chunk says."""

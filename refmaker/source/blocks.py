@@ -5,7 +5,6 @@ demand in aligned blocks, of which it keeps the latest, and counts as a miss: fo
 many tiny steps, and each would be a request.
 """
 
-import io
 from bisect import bisect_right
 from operator import itemgetter
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refmaker.source.base import ByteSource, Wish, check_range, check_ranges
+from refmaker.source.file_object import ReadOnlyFile
 from refmaker.source.policy import MISS_BLOCK, MISS_BLOCKS_KEPT, WHOLE_FILE_BELOW
 from refmaker.source.ranges import Ranges, merged, outside
 from refmaker.source.traced import Traced
@@ -184,31 +184,12 @@ def kept(source: ByteSource) -> ByteSource:
     return source if isinstance(inner, BlockStore) else BlockStore(source)
 
 
-class BlockFile(io.RawIOBase):
+class BlockFile(ReadOnlyFile):
     """A read-only file object over a source, which keeps what it has fetched."""
 
     def __init__(self, source: ByteSource) -> None:
-        super().__init__()
+        super().__init__(source.size)
         self._source = kept(source)
-        self._position = 0
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position of the next read."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position counted from the start, the current position or the end."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
-        self._position = max(base + offset, 0)
-        return self._position
 
     def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` from the current position; return how many bytes there were before the end.
@@ -216,9 +197,9 @@ class BlockFile(io.RawIOBase):
         Beyond the end it is filled with zeros: h5py does not look at the count, and HDF5's own drivers do that.
         """
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), max(self._source.size - self._position, 0))
+        wanted = min(len(view), max(self.size - self.position, 0))
         if wanted:
-            view[:wanted] = self._source.read(self._position, wanted)
-            self._position += wanted
+            view[:wanted] = self._source.read(self.position, wanted)
+            self.position += wanted
         view[wanted:] = bytes(len(view) - wanted)
         return wanted

@@ -15,7 +15,6 @@ from refmaker.verify.native import NativeArray
 __all__ = ["attribute_differences", "differing", "metadata_differences", "same_dtype", "value_text"]
 
 Difference = tuple[Check, str]
-OBJECTS_AS_BYTES = ("vlen-utf8", "vlen-bytes")
 
 
 def metadata_differences(metadata: ArrayMetadata, native: NativeArray) -> Iterator[Difference]:

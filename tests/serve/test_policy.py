@@ -163,9 +163,7 @@ def test_unknown_codecs_are_an_error_that_names_the_array(codec: str) -> None:
     assert caught.value.path == "v"
 
 
-def test_the_size_of_a_whole_file_is_not_asked_for_where_references_may_not_point(
-    tmp_path: Path, served: Faults
-) -> None:
+def test_the_size_of_a_file_is_not_asked_for_where_references_may_not_point(tmp_path: Path, served: Faults) -> None:
     """A reference ``[url]`` makes a reader ask for the file's size as soon as the document is opened."""
     (tmp_path / "secret").write_bytes(bytes(8))
     array = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "<f8", "compressor": None, "filters": None}

@@ -1,8 +1,7 @@
 """One open HDF5 file: h5py's view of its objects beside our own view of its bytes."""
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import h5py
 from h5py import h5f
@@ -47,7 +46,6 @@ class Hdf5File:
     superblock: Superblock | None = None
     heaps: GlobalHeaps | None = None
     why_not: str = ""
-    closers: list[Any] = field(default_factory=list)
 
     @property
     def id(self) -> h5f.FileID:

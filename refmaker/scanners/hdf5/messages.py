@@ -55,15 +55,15 @@ LINK, FILTER_PIPELINE, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO, LAST_KNOWN = 0x0
 SHARED = 2
 """Flag of a header message: its body says where the message is."""
 HARD_LINK = 0
-SIMPLE, NULL = 1, 2
-"""Types of dataspaces, besides scalar."""
+NULL = 2
+"""The type of a dataspace that holds nothing."""
 MOST_AXES = 32
 OWN_NAME_FROM = 256
 """Filter ids from which version 2 of the message carries a name."""
 FILL_UNDEFINED, FILL_DEFINED = 0x10, 0x20
 """Flags of version 3 of the fill value message."""
-SHARED_IN_TYPE, SHARED_IN_SPACE = 1, 2
-"""Flags of an attribute message: its datatype, its dataspace stands elsewhere."""
+SHARED_IN_TYPE = 1
+"""Flag of an attribute message: its datatype stands elsewhere."""
 
 
 class Dense(NamedTuple):
