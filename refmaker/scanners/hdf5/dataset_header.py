@@ -32,6 +32,15 @@ __all__ = [
 
 ENCODED_DATATYPE = b"\x03\x00"
 """What ``H5Tencode`` puts before a datatype message: the message's type, and the version of the encoding."""
+OF_DATASETS = frozenset(
+    {
+        *(say.DATASPACE, say.DATATYPE, say.FILL_VALUE_OLD, say.FILL_VALUE, say.DATA_LAYOUT, say.FILTER_PIPELINE),
+        *(say.ATTRIBUTE, say.ATTRIBUTE_INFO, say.COMMENT, say.TIME_OLD, say.TIME, say.REFERENCE_COUNT),
+    }
+)
+"""Types of the messages that we expect of a dataset."""
+TIME_OLD_SIZE = 16
+"""Bytes of the old message of the time of modification."""
 FAIL_IF_UNKNOWN = 0x80
 """Flag of a header message: whoever does not know its type must not read the object."""
 
@@ -73,12 +82,14 @@ class ObjectHeader(NamedTuple):
         elsewhere: where they are kept instead of in the header, if they are.
         dataset: None if it is no dataset's, or says what only libhdf5 knows.
         group: the messages that tell of links; None if it is no group's.
+        problem: why its attributes cannot be listed, by the library neither: it might crash.
     """
 
     attributes: tuple[say.Attribute, ...] | None
     elsewhere: say.Dense | None
     dataset: DatasetHeader | None
     group: tuple[HeaderMessage, ...] | None
+    problem: str = ""
 
 
 @lru_cache(2048)
@@ -121,6 +132,8 @@ def _attributes(
                 return None, None
             found.append(say.attribute_of(message.body))
         elif message.type == say.ATTRIBUTE_INFO:
+            if message.flags & say.SHARED:
+                return None, None
             elsewhere = say.attribute_info(addressing, message.body)
             if elsewhere.heap != addressing.undefined:
                 return None, elsewhere
@@ -131,18 +144,22 @@ def _dataset(addressing: Addressing, messages: tuple[HeaderMessage, ...]) -> Dat
     """Return what the messages say of a dataset."""
     found: dict[int, HeaderMessage] = {}
     for message in messages:
-        if message.flags & say.SHARED and message.type != say.ATTRIBUTE:
+        is_odd = message.type not in OF_DATASETS or (
+            message.type == say.TIME_OLD and len(message.body) != TIME_OLD_SIZE
+        )
+        if is_odd or (message.flags & say.SHARED and message.type != say.ATTRIBUTE):
             return None
         found.setdefault(message.type, message)
-    if not {say.DATASPACE, say.DATATYPE, say.DATA_LAYOUT} <= found.keys() or say.EXTERNAL_FILES in found:
+    if not {say.DATASPACE, say.DATATYPE, say.DATA_LAYOUT} <= found.keys():
         return None
     layout = parse_data_layout(addressing, found[say.DATA_LAYOUT])
     extent = say.extent_of(addressing, found[say.DATASPACE].body)
-    has_axes_of_chunk = layout.layout_class != LayoutClass.CHUNKED or (
-        extent is not None and len(layout.chunk_shape) == len(extent.shape)
+    size = pointers_of(found[say.DATATYPE].body).size
+    is_odd_chunk = layout.layout_class == LayoutClass.CHUNKED and (
+        extent is None or len(layout.chunk_shape) != len(extent.shape) or layout.element_size != size
     )
     only_old_fill = say.FILL_VALUE_OLD in found and say.FILL_VALUE not in found
-    if layout.layout_class == LayoutClass.VIRTUAL or not has_axes_of_chunk or only_old_fill:
+    if layout.layout_class == LayoutClass.VIRTUAL or is_odd_chunk or only_old_fill:
         return None
     fill = say.fill_of(found[say.FILL_VALUE].body) if say.FILL_VALUE in found else say.Fill(False)
     filters = found.get(say.FILTER_PIPELINE)
@@ -168,7 +185,7 @@ def read_dense_attributes(addressing: Addressing, place: say.Dense) -> Parser[tu
     members = yield from read_members(addressing, place)
     found = []
     for rest, body in members.bodies():
-        if body is None or rest[0] & say.SHARED:
+        if body is None or not rest or rest[0] & say.SHARED:
             return None
         found.append(say.attribute_of(body))
     return tuple(found)

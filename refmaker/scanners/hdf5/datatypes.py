@@ -21,8 +21,14 @@ FIXED, FLOAT, TIME, STRING, BITFIELD, OPAQUE, COMPOUND, REFERENCE, ENUM, VLEN, A
 DEEPEST = 16
 MOST_POINTERS = 4096
 LENGTH_FIELD = 4
+REGION = 1
+LEAST_REGION_SIZE = 12
+"""Bytes of an old reference to a region, where addresses have 8."""
 NULL_PADDED = 1
-VLEN_KINDS = {0, 1}
+MOST_PADDING = 2
+MOST_CHARACTER_SET = 1
+VLEN_TEXT = 1
+VLEN_KINDS = {0, VLEN_TEXT}
 """Sequences and strings; on others libhdf5 crashes."""
 
 
@@ -86,7 +92,14 @@ def _integer(cursor: Cursor, _version: int, _bits: int, size: int, _depth: int) 
 
 
 def _string(_cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
+    _check_text(bits)
     return Pointers(size, is_odd=bits & 15 != NULL_PADDED)
+
+
+def _check_text(bits: int) -> None:
+    """Check padding and character set of text."""
+    if bits & 15 > MOST_PADDING or bits >> 4 & 15 > MOST_CHARACTER_SET:
+        raise BrokenFileError(f"text of padding {bits & 15} in character set {bits >> 4 & 15}")
 
 
 def _opaque(cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
@@ -95,12 +108,17 @@ def _opaque(cursor: Cursor, _version: int, bits: int, size: int, _depth: int) ->
 
 
 def _reference(_cursor: Cursor, _version: int, bits: int, size: int, _depth: int) -> Pointers:
-    return Pointers(size, (0,) if bits & 15 == 1 else (), is_read=True)
+    is_region = bits & 15 == REGION
+    if is_region and size < LEAST_REGION_SIZE:  # libhdf5 writes more than there is room for
+        raise BrokenFileError(f"references to regions of {size} bytes")
+    return Pointers(size, (0,) if is_region else (), is_read=True)
 
 
 def _vlen(cursor: Cursor, _version: int, bits: int, size: int, depth: int) -> Pointers:
     if bits & 15 not in VLEN_KINDS:
         raise BrokenFileError(f"values of variable length of kind {bits & 15}")
+    if bits & 15 == VLEN_TEXT:
+        _check_text(bits >> 4)
     _parse(cursor, depth + 1)
     return Pointers(size, (LENGTH_FIELD,), is_read=True)
 

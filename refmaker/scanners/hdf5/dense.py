@@ -46,4 +46,6 @@ def read_members(addressing: Addressing, place: Dense) -> Parser[Members]:
     )
     if kind not in HEAP_ID_AT:
         raise addressing.broken(f"a B-tree of record type {kind} for links or attributes", place.trees[0])
+    if records.size and HEAP_ID_AT[kind] + heap.head.id_length > records.shape[1]:
+        raise addressing.broken(f"heap IDs of {heap.head.id_length} bytes in records of {records.shape[1]}", place.heap)
     return Members(heap, records, HEAP_ID_AT[kind])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refmaker.errors import UnsupportedError
+from refmaker.errors import BrokenFileError, UnsupportedError
 from refmaker.scanners.hdf5.attributes import ObjectAttributes
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS
 from refmaker.scanners.hdf5.storage import Dataset
@@ -27,7 +27,9 @@ def native_fill(dataset: Dataset) -> Any:
     if not header.has_fill:
         return value[()]
     as_it_lies = element.decode is None and not element.fixups and not element.inner_shape
-    if header.fill is not None and as_it_lies and len(header.fill) == element.stored_nbytes:
+    if header.fill is not None and len(header.fill) != header.datatype.get_size():
+        raise BrokenFileError(f"a fill value of {len(header.fill)} bytes for elements of {header.datatype.get_size()}")
+    if header.fill is not None and as_it_lies:
         return np.frombuffer(header.fill, element.dtype, 1)[0]
     try:  # h5py refuses array datatypes, whose fill value is a block
         dataset.node.properties.get_fill_value(value)

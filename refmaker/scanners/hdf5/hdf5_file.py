@@ -63,11 +63,15 @@ class Hdf5File:
             header = object_header_of(addressing, messages)
         except RefmakerError:
             return None  # libhdf5 will say what is wrong with it, if anything
-        if header.elsewhere is not None:
-            with suppress(RefmakerError):
-                dense = drive(read_dense_attributes(addressing, header.elsewhere), self.opened.source)
-                return header._replace(attributes=dense)
-        return header
+        if header.elsewhere is None:
+            return header
+        try:
+            dense = drive(read_dense_attributes(addressing, header.elsewhere), self.opened.source)
+        except UnsupportedError:
+            return header
+        except RefmakerError as error:
+            return header._replace(attributes=(), problem=error.message)
+        return header._replace(attributes=dense)
 
     def links(self, group: tuple[HeaderMessage, ...]) -> list[Link] | None:
         """Return the links of the group with these messages, None where only libhdf5 reads them.
@@ -127,7 +131,8 @@ class Hdf5File:
 
     def close(self) -> None:
         """Close h5py's file; the source belongs to whoever opened it."""
-        self.handle.close()
+        with suppress(*H5PY_ERRORS):  # of a broken file; whatever was wrong has been told
+            self.handle.close()
 
 
 def _open_local(path: str) -> h5py.File:
@@ -164,5 +169,7 @@ def open_hdf5(opened: OpenedFile, location_id: int) -> Hdf5File:
                     location=opened.url,
                 ) from error
         raise BrokenFileError(f"HDF5 cannot open it: {error}", location=opened.url) from error
+    if handle.id.get_intent() & h5f.ACC_RDWR:  # another handle of this process shares it
+        superblock, why_not = None, "the file is open for writing in this process, which may know newer structures"
     heaps = GlobalHeaps(superblock.addressing, opened.source) if superblock else None
     return Hdf5File(opened, handle, location_id, superblock, heaps, why_not)

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from refmaker.errors import TruncatedFileError
+from refmaker.errors import BrokenFileError, TruncatedFileError
 from refmaker.scanners.hdf5.addressing import Addressing
 from refmaker.source.cursor import Cursor
 
 __all__ = [
     "ATTRIBUTE",
     "ATTRIBUTE_INFO",
+    "COMMENT",
     "DATASPACE",
     "DATATYPE",
     "DATA_LAYOUT",
-    "EXTERNAL_FILES",
     "FILL_VALUE",
     "FILL_VALUE_OLD",
     "FILTER_PIPELINE",
@@ -26,9 +26,12 @@ __all__ = [
     "LAST_KNOWN",
     "LINK",
     "LINK_INFO",
+    "REFERENCE_COUNT",
     "SHARED",
     "SHARED_IN_TYPE",
     "SYMBOL_TABLE",
+    "TIME",
+    "TIME_OLD",
     "Attribute",
     "Dense",
     "Extent",
@@ -49,18 +52,19 @@ __all__ = [
     "virtual_heap",
 ]
 
-DATASPACE, LINK_INFO, DATATYPE, FILL_VALUE_OLD, FILL_VALUE, EXTERNAL_FILES, DATA_LAYOUT = 1, 2, 3, 4, 5, 7, 8
-LINK, FILTER_PIPELINE, ATTRIBUTE, SYMBOL_TABLE, ATTRIBUTE_INFO, LAST_KNOWN = 0x06, 0x0B, 0x0C, 0x11, 0x15, 0x18
+DATASPACE, LINK_INFO, DATATYPE, FILL_VALUE_OLD, FILL_VALUE, DATA_LAYOUT = 1, 2, 3, 4, 5, 8
+LINK, FILTER_PIPELINE, ATTRIBUTE, COMMENT, TIME_OLD, SYMBOL_TABLE = 0x06, 0x0B, 0x0C, 0x0D, 0x0E, 0x11
+TIME, ATTRIBUTE_INFO, REFERENCE_COUNT, LAST_KNOWN = 0x12, 0x15, 0x16, 0x18
 """Types of messages; section IV.A.2 ends with ``LAST_KNOWN``."""
 SHARED = 2
 """Flag of a header message: its body says where the message is."""
 HARD_LINK = 0
-NULL = 2
-"""The type of a dataspace that holds nothing."""
+SCALAR, NULL = 0, 2
+"""Types of dataspaces: with one element, with none."""
 MOST_AXES = 32
 OWN_NAME_FROM = 256
 """Filter ids from which version 2 of the message carries a name."""
-FILL_UNDEFINED, FILL_DEFINED = 0x10, 0x20
+FILL_UNDEFINED, FILL_DEFINED, FILL_ALL = 0x10, 0x20, 0x3F
 """Flags of version 3 of the fill value message."""
 SHARED_IN_TYPE = 1
 """Flag of an attribute message: its datatype stands elsewhere."""
@@ -202,14 +206,14 @@ def extent_of(addressing: Addressing, body: bytes) -> Extent | None:
         raise addressing.broken(f"dataspace message version {version}, type {kind}", 0)
     elif kind == NULL:
         return None
-    if rank > MOST_AXES:
-        raise addressing.broken(f"a dataspace of {rank} axes", 0)
+    if rank > MOST_AXES or (version == 2 and kind == SCALAR and rank):
+        raise addressing.broken(f"a dataspace of {rank} axes and type {kind}", 0)
     width = addressing.size_of_lengths
     shape = tuple(cursor.uint(width) for _ in range(rank))
-    if not flags & 1:
-        return Extent(shape, shape)
     unlimited = (1 << 8 * width) - 1
-    limits = [cursor.uint(width) for _ in range(rank)]
+    limits = [cursor.uint(width) for _ in range(rank)] if flags & 1 else shape
+    if any(n > limit or n >> 63 for n, limit in zip(shape, limits, strict=True)):
+        raise addressing.broken(f"a dataspace of {shape} elements, of which {tuple(limits)} are allowed", 0)
     return Extent(shape, tuple(None if limit == unlimited else limit for limit in limits))
 
 
@@ -220,11 +224,13 @@ def attribute_of(body: bytes) -> Attribute:
     """Section IV.A.2.m: version 1 pads its parts to 8 bytes, version 3 adds the name's character set.
 
     Raises:
-        TruncatedFileError: its parts are longer than the message.
+        BrokenFileError, TruncatedFileError: its name ends early, or its parts are longer than the message.
     """
     if len(body) < _ATTRIBUTE.size:
         raise TruncatedFileError(f"an attribute message of {len(body)} bytes")
     version, flags, name, datatype, space = _ATTRIBUTE.unpack_from(body)
+    if not 1 <= version <= 3:
+        raise BrokenFileError(f"attribute message version {version}")
     start = 9 if version == 3 else 8
     if version == 1:
         flags, step = 0, 7
@@ -235,7 +241,9 @@ def attribute_of(body: bytes) -> Attribute:
     data_at = space_at + (space + step & ~step)
     if data_at > len(body):
         raise TruncatedFileError(f"an attribute message of {len(body)} bytes whose parts have {data_at}")
-    raw_name = body[start : start + name].partition(b"\0")[0]
+    raw_name = body[start : start + name - 1]  # the last byte ends it
+    if not name or b"\0" in raw_name:
+        raise BrokenFileError(f"an attribute whose name of {name} bytes ends early")
     return Attribute(raw_name, body[datatype_at:space_at], body[space_at:data_at], flags, body[data_at:])
 
 
@@ -244,10 +252,12 @@ def filters_of(body: bytes) -> tuple[Filter, ...]:
     """Section IV.A.2.l, in the order of encoding.
 
     Raises:
-        TruncatedFileError: the message ends early.
+        BrokenFileError, TruncatedFileError: the message makes no sense, or ends early.
     """
     cursor = Cursor(body)
     version, count = cursor.unpack("BB")
+    if version not in {1, 2}:
+        raise BrokenFileError(f"filter pipeline message version {version}")
     cursor.skip(6 if version == 1 else 0)
     filters = []
     for _ in range(count):
@@ -266,13 +276,17 @@ def fill_of(body: bytes) -> Fill:
     """Section IV.A.2.f, versions 1 to 3.
 
     Raises:
-        TruncatedFileError: the message ends early.
+        BrokenFileError, TruncatedFileError: the message makes no sense, or ends early.
     """
     cursor = Cursor(body)
     version = cursor.uint(1)
+    if not 1 <= version <= 3:
+        raise BrokenFileError(f"fill value message version {version}")
     if version == 3:
         flags = cursor.uint(1)
-        has_value = bool(flags & FILL_DEFINED) and not flags & FILL_UNDEFINED
+        if (flags & FILL_DEFINED and flags & FILL_UNDEFINED) or flags > FILL_ALL:
+            raise BrokenFileError(f"fill value message with flags {flags:#x}")
+        has_value = bool(flags & FILL_DEFINED)
     else:
         _allocation, _writing, defined = cursor.unpack("BBB")
         has_value = bool(defined)

@@ -6,9 +6,14 @@ from h5py import h5a, h5d, h5g, h5p
 from h5py._objects import ObjectID
 
 from refmaker.errors import RefmakerError
-from refmaker.scanners.hdf5 import messages as say
 from refmaker.scanners.hdf5.attribute_values import StoredAttribute
-from refmaker.scanners.hdf5.attributes import H5PY_ERRORS, LibraryAttribute, ObjectAttributes, read_attributes
+from refmaker.scanners.hdf5.attributes import (
+    H5PY_ERRORS,
+    Attribute,
+    LibraryAttribute,
+    ObjectAttributes,
+    read_attributes,
+)
 from refmaker.scanners.hdf5.dataset_header import DatasetHeader, ObjectHeader, header_by_library
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File
 
@@ -25,7 +30,7 @@ class DatasetNode:
         group: that group's path.
     """
 
-    __slots__ = ("_attributes", "_header", "_id", "_open", "_properties", "address", "file", "group", "name")
+    __slots__ = ("_header", "_id", "_object_header", "_open", "_properties", "address", "file", "group", "name")
 
     def __init__(
         self,
@@ -42,7 +47,7 @@ class DatasetNode:
         self.name = name
         self.group = group
         self._open = open_dataset
-        self._attributes = header.attributes if header else None
+        self._object_header = header
         self._header = header.dataset if header else None
         self._id: h5d.DatasetID | None = None
         self._properties: h5p.PropDCID | None = None
@@ -70,7 +75,7 @@ class DatasetNode:
 
     def attributes(self) -> ObjectAttributes:
         """Return what its attributes say."""
-        return _attributes(self.file, self._attributes, lambda: self.id)
+        return _attributes(self.file, self._object_header, lambda: self.id)
 
 
 class GroupNode:
@@ -113,31 +118,32 @@ class GroupNode:
 
     def attributes(self, *, is_file_root: bool) -> ObjectAttributes:
         """Return what its attributes say."""
-        messages = self.header.attributes if self.header else None
-        return _attributes(self.file, messages, lambda: self.id, is_file_root=is_file_root)
+        return _attributes(self.file, self.header, lambda: self.id, is_file_root=is_file_root)
 
 
 def _attributes(
     file: Hdf5File,
-    messages: tuple[say.Attribute, ...] | None,
+    header: ObjectHeader | None,
     open_object: Callable[[], ObjectID],
     *,
     is_file_root: bool = False,
 ) -> ObjectAttributes:
     """Read an object's attributes in order of their names: from their messages, or else through h5py."""
-    if messages is not None and file.heaps is not None:
-        stored = [
+    listed: list[Attribute]
+    problem = header.problem if header else ""
+    if header is not None and header.attributes is not None and file.heaps is not None:
+        listed = [
             StoredAttribute(file.heaps, message, LibraryAttribute(open_object, message.name))
-            for message in sorted(messages)
+            for message in sorted(header.attributes)
         ]
-        return read_attributes(stored, file.id, is_file_root=is_file_root)
-    names: list[bytes] = []
-    problem = ""
-    try:
-        h5a.iterate(open_object(), names.append)  # by index, each attribute of many would be a search
-    except (*H5PY_ERRORS, RefmakerError) as error:
-        problem = f"h5py cannot list them: {error}"
-    found = read_attributes([LibraryAttribute(open_object, n) for n in names], file.id, is_file_root=is_file_root)
+    else:
+        names: list[bytes] = []
+        try:
+            h5a.iterate(open_object(), names.append)  # by index, each attribute of many would be a search
+        except (*H5PY_ERRORS, RefmakerError) as error:
+            problem = f"h5py cannot list them: {error}"
+        listed = [LibraryAttribute(open_object, name) for name in names]
+    found = read_attributes(listed, file.id, is_file_root=is_file_root)
     if problem:
         found.dropped.insert(0, ("(others)", problem))
     return found

@@ -1,5 +1,6 @@
 """An HDF5 or NetCDF-4 file as a ReferenceSet: walk the links, name the dimensions, express each dataset."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -111,7 +112,8 @@ class _Scan:
         key = node.file.location_id, node.address
         found = self.attributes[key] = node.attributes()
         if found.hidden:
-            self.dimensions_of(node).add(extent_of(node, node.header.shape or (), node.header.maxshape), found)
+            with suppress(RefmakerError, *H5PY_ERRORS):  # told when it is expressed
+                self.dimensions_of(node).add(extent_of(node, node.header.shape or (), node.header.maxshape), found)
 
     def dimensions_of(self, node: DatasetNode) -> Dimensions:
         number = node.file.location_id

@@ -129,15 +129,28 @@ def _contiguous(dataset: Dataset) -> Stored:
         from refmaker.scanners.hdf5.external_storage import external
 
         return external(dataset)
-    layout = dataset.header.layout
-    if layout is None:
-        offset = dataset.node.id.get_offset()
-    else:
-        offset = None if layout.address is None else layout.address + dataset.file.base_address
+    offset = _contiguous_offset(dataset)
     if offset is None or not dataset.stored_nbytes:
         return absent(dataset, whole(dataset.shape))
     check_inside(dataset, np.array([offset], np.uint64), np.array([dataset.stored_nbytes], np.uint64))
     return contiguous(dataset, dataset.file.location_id, offset)
+
+
+def _contiguous_offset(dataset: Dataset) -> int | None:
+    """Return the file position of contiguous data, None if there is none.
+
+    Raises:
+        BrokenFileError: no data can lie there.
+    """
+    try:
+        layout = dataset.header.layout or dataset.file.layout(dataset.node.address)
+    except RefmakerError:
+        offset = dataset.node.id.get_offset()
+        # of data never written, HDF5 adds the user block's size to the undefined address
+        return None if offset is None or offset == dataset.file.handle.userblock_size - 1 else int(offset)
+    if layout.address == 0:
+        raise BrokenFileError("contiguous data where the superblock is")
+    return None if layout.address is None else layout.address + dataset.file.base_address
 
 
 def contiguous(dataset: Dataset, location_id: int, offset: int) -> Stored:
