@@ -156,17 +156,27 @@ class Ledger:
         self._path = path
         try:
             self._database = sqlite3.connect(where, timeout=30, isolation_level=None, uri=True)
-            self._database.execute("PRAGMA synchronous = FULL")
-            if not read_only and not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                with self.transaction():
-                    for statement in TABLES.split(";"):
-                        self._database.execute(statement)
-                    self._set("format", FORMAT)
-            version = self.fact("format")
         except sqlite3.Error as error:
             raise self._error(error) from error
+        try:
+            self._prepare(read_only=read_only)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._error(error) from error
+            raise
+
+    def _prepare(self, *, read_only: bool) -> None:
+        """Make the tables if there are none; check that they are ours."""
+        self._database.execute("PRAGMA synchronous = FULL")
+        if not read_only and not self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            with self.transaction():
+                for statement in TABLES.split(";"):
+                    self._database.execute(statement)
+                self._set("format", FORMAT)
+        version = self.fact("format")
         if version != FORMAT:
-            raise BrokenFileError(f"is a ledger of version {version}, not {FORMAT}", location=str(path))
+            raise BrokenFileError(f"is a ledger of version {version}, not {FORMAT}", location=str(self._path))
 
     def close(self) -> None:
         """Close it; what no transaction finished is as it was."""
