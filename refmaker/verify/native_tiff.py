@@ -22,6 +22,8 @@ from refmaker.verify.native import NativeArray, NativeError
 
 __all__ = ["Tiff"]
 
+LERC = 34887
+"""Compression that may say which pixels are valid."""
 MOST_IN_MEMORY = 1 << 29
 """Bytes of a level, which tifffile reads as a whole."""
 
@@ -76,6 +78,8 @@ class Tiff:
             self._values = None
             with _asked("read it"):
                 level = self._level(path)
+                if level.keyframe.compression == LERC:
+                    raise NativeError("tifffile reads LERC without its masks")
                 if level.nbytes > MOST_IN_MEMORY:
                     raise NativeError(f"tifffile would need all of its {level.nbytes} bytes in memory")
                 self._values = path, np.asarray(level.asarray())

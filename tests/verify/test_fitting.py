@@ -45,6 +45,9 @@ def test_a_tiff_fits(name: str, tmp_path: Path) -> None:
     TIFFS[name](tmp_path / "a.tif")
     found = verify(scan(str(tmp_path / "a.tif")), sample=None)
     assert_fits(found, compared=False)
+    if "lerc" in name.lower():
+        assert {one.sentence for one in found.unchecked} == {"tifffile reads LERC without its masks"}
+        return
     assert found.unchecked == ()
     assert any(array.compared for array in found.arrays)
 
