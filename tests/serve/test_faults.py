@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ def test_what_cannot_pass_is_an_error_at_once(fault: str, path: str, remote: Rem
         remote.read(path)
     assert f"{path}/" in str(caught.value)
     assert remote.url in str(caught.value)
-    assert len(set(served.gets())) == len(served.gets())  # nothing was asked for twice
+    again = Counter(served.gets()).most_common(1)[0][1]
+    assert again <= 2 < QUICK["attempts"]  # clients repeat a request whose kept connection has just been closed
     served.fault = ""
     np.testing.assert_array_equal(remote.read(path), ARRAYS[path])
 
