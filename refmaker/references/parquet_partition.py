@@ -214,6 +214,8 @@ def partition_manifest(
     location_id = np.full(rows, MISSING, np.uint32)
     if there.any():
         used = np.unique(index[there])
+        if int(used[0]) < 0 or int(used[-1]) >= len(names):
+            raise BrokenReferencesError(f"names path {int(used[-1])} where it has {len(names)}")
         ids = np.zeros(len(names), np.uint32)
         ids[used] = ids_of([names[n] for n in used.tolist()])
         location_id[there] = ids[index[there]]

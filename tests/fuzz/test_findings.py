@@ -15,7 +15,7 @@ import pytest
 from refmaker import BrokenFileError, BrokenReferencesError, ChunkManifest, OptionError, SourceFile, UnsupportedError
 from refmaker.codecs import get_codec
 from refmaker.references.kerchunk_read import parse_document, read_json
-from refmaker.references.parquet_partition import read_table
+from refmaker.references.parquet_partition import partition_manifest, read_table
 from refmaker.scanners.tiff.gdal import read_gdal_metadata
 
 ZARRAY = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "<i4", "compressor": None, "fill_value": None}
@@ -199,3 +199,13 @@ def test_items_of_bands_that_no_number_counts_are_left_out() -> None:
     document = f'<GDALMetadata><Item name="a" sample="{"9" * 5000}">1</Item></GDALMetadata>'
     tags = SimpleNamespace(valueof=lambda _: document)
     assert read_gdal_metadata(tags).of_bands(1) == {}
+
+
+@pytest.mark.parametrize("index", [1, -1])
+def test_a_path_that_the_dictionary_of_a_partition_does_not_have_is_refused(index: int) -> None:
+    indices = pa.array([0, index], pa.int32())
+    paths = pa.DictionaryArray.from_arrays(indices, pa.array(["a.nc"]), safe=False)
+    numbers = pa.array([1, 2], pa.int64())
+    table = pa.table({"path": paths, "offset": numbers, "size": numbers, "raw": pa.nulls(2, pa.binary())})
+    with pytest.raises(BrokenReferencesError, match="names path"):
+        partition_manifest(table, 2, lambda names: [0] * len(names), lambda _: 0)
