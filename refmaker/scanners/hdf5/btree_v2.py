@@ -6,7 +6,7 @@ number of records in the child, whose width follows from how many fit; pointers 
 so each level's pointers are gathered by computed positions. Depth + 2 rounds.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,29 +61,53 @@ class _Level(NamedTuple):
 def read_btree_v2(
     addressing: Addressing, address: int, grid: ChunkGrid, node_size: int, *, filtered: bool
 ) -> Parser[ChunkColumns]:
-    """Read the chunks of the tree whose header is at ``address``; positions are inside the grid, in no order.
+    """Read the chunks of the tree whose header is at ``address``; positions are inside the grid.
 
     Raises:
-        BrokenFileError: a wrong signature, counts that contradict each other, or coordinates outside the dataset.
+        BrokenFileError: a wrong signature, counts that contradict each other, or coordinates that do not ascend, or
+            lie outside the dataset.
     """
     tree = yield from _read_header(addressing, address, len(grid.grid_shape), node_size, filtered=filtered)
     if tree.root == addressing.undefined or tree.root_records == 0:
         if tree.total_records:
             raise addressing.broken(f"B-tree of {tree.total_records} records without a root", address)
         return ChunkColumns.empty()
-    parts = yield from read_nodes(tree)
-    records = np.concatenate(parts) if len(parts) > 1 else parts[0]
-    if records.size != tree.total_records:
-        raise addressing.broken(f"{records.size} records found, {tree.total_records} expected", address)
-    records = records.view(tree.record)
-    scaled = [records[f"scaled{axis}"] for axis in range(len(grid.grid_shape))]
-    position = grid.positions(scaled)
+    *inner, leaves = yield from read_nodes(tree)
+    leaves = leaves.view(tree.record)
+    others = np.concatenate(inner).view(tree.record) if inner else leaves[:0]
+    if leaves.size + others.size != tree.total_records:
+        found = leaves.size + others.size
+        raise addressing.broken(f"{found} records found, {tree.total_records} expected", address)
+    position, other_position = (_positions(addressing, address, grid, records) for records in (leaves, others))
+    if not (position[1:] > position[:-1]).all():
+        raise addressing.broken("leaves whose records do not ascend", address)
+    order = np.argsort(other_position, kind="stable")
+    others = others[order]
+    slot = np.searchsorted(position, other_position[order]) + np.arange(others.size)
+    is_leaf = np.ones(leaves.size + others.size, np.bool_)
+    is_leaf[slot] = False
+
+    def merged(leaf: npt.NDArray[Any], other: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return a column in order of position: the records of inner nodes stand between those of leaves."""
+        column = np.empty(is_leaf.size, dtype)
+        column[is_leaf], column[slot] = leaf, other
+        return column
+
+    columns = ChunkColumns(
+        merged(position, other_position[order], np.uint64), merged(leaves["address"], others["address"], np.uint64)
+    )
+    if not filtered:
+        return columns
+    masks, other_masks = leaves["filter_mask"], others["filter_mask"]
+    mask = merged(masks, other_masks, np.uint32) if masks.any() or other_masks.any() else None
+    return columns._replace(length=merged(stored_sizes(leaves), stored_sizes(others), np.uint64), filter_mask=mask)
+
+
+def _positions(addressing: Addressing, address: int, grid: ChunkGrid, records: Records) -> UIntArray:
+    position = grid.positions([records[f"scaled{axis}"] for axis in range(len(grid.grid_shape))])
     if position is None:
         raise addressing.broken("chunk coordinates outside the dataset", address)
-    chunk_address = records["address"].astype(np.uint64)
-    if not filtered:
-        return ChunkColumns(position, chunk_address)
-    return ChunkColumns(position, chunk_address, stored_sizes(records), records["filter_mask"].astype(np.uint32))
+    return position
 
 
 def _read_header(addressing: Addressing, address: int, rank: int, node_size: int, *, filtered: bool) -> Parser[Tree]:
@@ -151,13 +175,12 @@ def read_nodes(tree: Tree) -> Parser[list[Records]]:
     return parts
 
 
-def _used_bytes(tree: Tree, level: _Level, count: UIntArray) -> list[int]:
+def _used_bytes(tree: Tree, level: _Level, count: UIntArray) -> npt.NDArray[np.int64]:
     """Return the bytes in use of nodes with ``count`` records each, checksum included."""
-    pointers = count + np.uint64(1) if level.count_width else np.zeros_like(count)
     pointer_size = tree.addressing.size_of_offsets + level.count_width + level.total_width
-    used = count * np.uint64(tree.record.itemsize) + pointers * np.uint64(pointer_size)
-    total: list[int] = (used + np.uint64(NODE_HEAD + CHECKSUM)).tolist()
-    return total
+    records = count.astype(np.int64)
+    pointers = (records + 1) * pointer_size if level.count_width else 0
+    return NODE_HEAD + records * tree.record.itemsize + pointers + CHECKSUM
 
 
 def _records(tree: Tree, nodes: Bytes, count: UIntArray, max_records: int) -> Records:

@@ -3,9 +3,8 @@
 HDF5 File Format Specification: "Jenkins' lookup3" ends every structure but those of the first format versions.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+import numpy.typing as npt
 from numcodecs.jenkins import jenkins_lookup3
 
 from refmaker.scanners.hdf5.addressing import Addressing
@@ -27,7 +26,9 @@ def check_block(addressing: Addressing, block: bytes | memoryview, address: int)
         raise addressing.broken("metadata with a wrong checksum", address)
 
 
-def check_blocks(addressing: Addressing, blocks: Bytes, address: int, lengths: Sequence[int] | None = None) -> None:
+def check_blocks(
+    addressing: Addressing, blocks: Bytes, address: int, lengths: npt.NDArray[np.integer] | None = None
+) -> None:
     """Check the checksum of each of ``blocks``, shape (n, length), which belong to the index at ``address``.
 
     Args:
@@ -40,6 +41,13 @@ def check_blocks(addressing: Addressing, blocks: Bytes, address: int, lengths: S
         BrokenFileError: one is another.
     """
     count, width = blocks.shape
-    flat = np.ascontiguousarray(blocks).reshape(-1).data
-    for start, length in zip(range(0, count * width, width), lengths or [width] * count, strict=True):
-        check_block(addressing, flat[start : start + length], address)
+    if not count:
+        return
+    flat = np.ascontiguousarray(blocks).reshape(-1)
+    start = np.arange(count, dtype=np.int64) * width
+    end = start + (width if lengths is None else lengths) - CHECKSUM
+    expected = np.ndarray((flat.size - CHECKSUM + 1,), f"V{CHECKSUM}", flat, strides=(1,))[end].view("<u4")
+    data = flat.data
+    found = [jenkins_lookup3(data[a:b]) for a, b in zip(start.tolist(), end.tolist(), strict=True)]
+    if expected.tolist() != found:
+        raise addressing.broken("metadata with a wrong checksum", address)

@@ -107,7 +107,8 @@ def _checked(addressing: Addressing, grid: ChunkGrid, columns: ChunkColumns) -> 
             raise addressing.truncated("chunks", int(address.max()))
         if shortest == 0:
             raise addressing.broken("a chunk of 0 bytes", 0)
-    return ChunkIndex(position, address + np.uint64(addressing.base_address), length, filter_mask)
+    offset = address + np.uint64(addressing.base_address) if addressing.base_address else address
+    return ChunkIndex(position, offset, length, filter_mask)
 
 
 def _ascending(position: npt.NDArray[np.uint64]) -> bool:
