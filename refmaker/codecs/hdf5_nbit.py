@@ -19,6 +19,8 @@ __all__ = ["Atom", "Hdf5Nbit", "parse_atoms"]
 
 HEADER = 3
 """Number of parameters, whether nothing is left out, elements in a chunk; then the datatype."""
+MOST_BYTES = 64
+"""Bytes of one number; no type that HDF5 packs has more."""
 MOST_ATOMS = 1 << 16
 DEEPEST = 32
 WORD = 8
@@ -128,7 +130,7 @@ def _parse(parameters: Sequence[int], at: int, position: int, depth: int) -> tup
 def _atomic(parameters: Sequence[int], at: int, position: int, _depth: int) -> tuple[list[Atom], int]:
     """Size, byte order, precision, offset."""
     itemsize, order, precision, offset = (parameters[at + i] for i in range(4))
-    if order not in {0, 1} or not 0 < precision <= 8 * itemsize - offset:
+    if order not in {0, 1} or itemsize > MOST_BYTES or not 0 < precision <= 8 * itemsize - offset:
         raise BrokenFileError(f"{Hdf5Nbit.codec_id}: {precision} bits at {offset} of {itemsize} bytes, order {order}")
     return [Atom(position, itemsize, order == 1, precision, offset)], at + 4
 
