@@ -36,8 +36,8 @@ ELSEWHERE = frozenset({301, 307, 400})
 """What S3 answers where a bucket lies in another region; botocore then asks there."""
 
 _process = os.getpid()
-_elsewhere: set[int] = set()
-"""Ids of stores that such an answer came from; none is ever let go of."""
+_elsewhere: dict[int, Any] = {}
+"""Stores that such an answer came from, by id; kept here, so that no other store gets the id of one."""
 
 
 async def store_for(filesystem: Any, bucket: str, key: str) -> Any | None:
@@ -97,7 +97,7 @@ async def object_range(store: Any, key: str, start: int, stop: int) -> tuple[mem
     except Exception as error:
         failure = _failure(str(error))
         if isinstance(failure, HttpStatusError) and failure.status in ELSEWHERE:
-            _elsewhere.add(id(store))
+            _elsewhere[id(store)] = store
             return None
         raise failure from error
     facts = answer.meta

@@ -17,6 +17,7 @@ from refmaker.errors import UnsupportedError
 from refmaker.model.array import VirtualArray
 from refmaker.model.attributes import JSON, attribute_json, text_of
 from refmaker.model.keys import child_path, parent_path
+from refmaker.scanners.hdf5 import attributes
 from refmaker.source.blocks import BlockFile
 from refmaker.source.collector import collector_paused
 from refmaker.source.location import OpenedFile
@@ -24,7 +25,7 @@ from refmaker.verify.native import NativeArray, NativeError
 
 __all__ = ["HDF5"]
 
-H5PY_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, NotImplementedError)
+H5PY_ERRORS = (*attributes.H5PY_ERRORS, NotImplementedError)
 NON_COORDINATE = "_nc4_non_coord_"
 MOST_GROUPS = 200
 """Groups that are tried as the references' root."""

@@ -5,6 +5,7 @@ region references (heap address, index); compounds and arrays hold them anywhere
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,8 +49,9 @@ class Pointers(NamedTuple):
     is_odd: bool = False
 
 
+@lru_cache(2048)
 def pointers_of(body: bytes) -> Pointers:
-    """Return the pointers of the datatype that a message describes.
+    """Return the pointers of the datatype that a message describes; cached, since files repeat few types.
 
     Raises:
         BrokenFileError: it makes no sense.

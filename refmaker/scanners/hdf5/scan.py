@@ -255,8 +255,6 @@ class _Scan:
             node=node,
             path=path,
             element=element,
-            space=header.shape,
-            maxshape=header.maxshape,
             chunk_bytes=self.options.chunk_bytes,
         )
         extent = extent_of(node, dataset.shape, dataset.maxshape + element.inner_shape)

@@ -41,8 +41,6 @@ class Dataset:
         node: its header, and h5py's view of it.
         path: inside the file.
         element: its elements as Zarr sees them.
-        space: its shape in HDF5, without the inner shape of an array datatype.
-        maxshape: as ``space``; None where unlimited.
         chunk_bytes: wanted size of pieces of contiguous data, or None.
     """
 
@@ -50,8 +48,6 @@ class Dataset:
     node: DatasetNode
     path: str
     element: ElementType
-    space: tuple[int, ...]
-    maxshape: tuple[int | None, ...]
     chunk_bytes: int | None = None
 
     @property
@@ -63,6 +59,16 @@ class Dataset:
     def header(self) -> DatasetHeader:
         """What its object header says."""
         return self.node.header
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The shape in HDF5, without the inner shape of an array datatype."""
+        return self.header.shape or ()
+
+    @property
+    def maxshape(self) -> tuple[int | None, ...]:
+        """As ``space``; None where unlimited."""
+        return self.header.maxshape
 
     @property
     def shape(self) -> tuple[int, ...]:

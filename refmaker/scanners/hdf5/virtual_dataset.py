@@ -313,8 +313,6 @@ def _source(dataset: Dataset, file_name: str, dataset_name: str) -> _Source | No
         dataset,
         node=node,
         element=element,
-        space=node.header.shape,
-        maxshape=node.header.maxshape,
         chunk_bytes=None,
     )
     if source.header.layout_class == h5d.VIRTUAL:

@@ -50,7 +50,7 @@ def fill_of(file: Hdf5File, dataset: h5d.DatasetID, header: DatasetHeader) -> st
         element = element_type(header.datatype)
         if element.dtype.kind == "O":  # never asked for, and libhdf5 frees it twice
             return ""
-        return repr(native_fill(Dataset(files, node, "", element, header.shape or (), header.maxshape)))
+        return repr(native_fill(Dataset(files, node, "", element)))
     except RefmakerError as error:
         return str(error)
 
