@@ -22,8 +22,9 @@ from refmaker.verify.native import NativeArray, NativeError
 
 __all__ = ["Tiff"]
 
-LERC = 34887
-"""Compression that may say which pixels are valid."""
+JPEG_XR = "tifffile decodes JPEG XR in this process, which a broken picture may end"
+NOT_READ = {22610: JPEG_XR, 34887: "tifffile reads LERC without its masks", 34934: JPEG_XR}
+"""Compressions of which tifffile's values are not asked for, and why."""
 MOST_IN_MEMORY = 1 << 29
 """Bytes of a level, which tifffile reads as a whole."""
 
@@ -78,8 +79,8 @@ class Tiff:
             self._values = None
             with _asked("read it"):
                 level = self._level(path)
-                if level.keyframe.compression == LERC:
-                    raise NativeError("tifffile reads LERC without its masks")
+                if why := NOT_READ.get(int(level.keyframe.compression)):
+                    raise NativeError(why)
                 if level.nbytes > MOST_IN_MEMORY:
                     raise NativeError(f"tifffile would need all of its {level.nbytes} bytes in memory")
                 self._values = path, np.asarray(level.asarray())

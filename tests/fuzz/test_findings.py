@@ -185,6 +185,14 @@ def test_blosc2_frames_of_chunks_of_no_length_are_refused() -> None:
         codec.decode(chunk[:58] + bytes(4) + chunk[62:])
 
 
+def test_pictures_that_crash_the_jpeg_xr_decoder_are_refused() -> None:
+    """jxrlib writes outside of its memory: the process ended."""
+    codec, chunk = golden("tiff jpegxr")
+    with pytest.raises(BrokenFileError, match="refmaker_tiff_jpegxr"):
+        codec.decode(chunk[:148] + bytes.fromhex("4949bc012000") + chunk[154:])
+    assert codec.decode(chunk).size == 256
+
+
 def test_zfp_headers_of_more_blocks_than_the_chunk_has_bits_are_refused() -> None:
     codec = get_codec({"id": "refmaker_hdf5_zfp", "cd_values": [269504785, 91252346, 2159017984, 2159017984]})
     with pytest.raises(BrokenFileError, match="blocks"):
