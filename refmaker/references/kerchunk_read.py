@@ -28,6 +28,7 @@ from refmaker.references.regular_values import RegularValues
 from refmaker.references.relocate import resolved_against
 from refmaker.references.source_table import OptionsFor, SourceTable
 from refmaker.references.templates import Environment, Template, compiled
+from refmaker.source.base import MemorySource
 from refmaker.source.collector import collector_paused
 
 __all__ = ["parse_document", "read_json"]
@@ -63,8 +64,17 @@ def _loaded(text: bytes, location: str | None, whole: bytes) -> Any:
     try:
         return ujson.loads(text)
     except (ValueError, RecursionError) as error:
-        what = "an HTML page" if whole.lstrip()[:1] == b"<" else "not JSON"
-        raise BrokenReferencesError(f"is {what}: {error}", location=location) from error
+        raise BrokenReferencesError(f"is {_kind(whole) or f'not JSON: {error}'}", location=location) from error
+
+
+def _kind(data: bytes) -> str | None:
+    """Say what a document is that is no JSON."""
+    if data.lstrip()[:1] == b"<":
+        return "an HTML page, not references"
+    from refmaker.scanners.registry import recognized
+
+    _, scanner = recognized(MemorySource(data))
+    return f"a data file ({scanner.name}), not references; scan it first" if scanner else None
 
 
 def _unmarked(document: Any, runs: int) -> bool:

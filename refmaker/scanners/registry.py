@@ -25,7 +25,7 @@ from refmaker.source.location import OpenedFile
 from refmaker.source.policy import CONCURRENCY, HEAD, RETRIES, Transfer
 from refmaker.source.rounds import FileAhead
 
-__all__ = ["SCANNERS", "ScanOptions", "Scanner", "detect", "scan", "source_file", "table"]
+__all__ = ["SCANNERS", "ScanOptions", "Scanner", "detect", "recognized", "scan", "source_file", "table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,12 +183,17 @@ def detect(file: OpenedFile, name: str | None = None) -> Scanner:
             if scanner.name == name:
                 return scanner
         raise OptionError(f"no scanner is called {name!r}; there are {known}")
-    head = file.source.read(0, min(HEAD_BYTES, file.source.size))
-    for scanner in scanners:
-        if scanner.claims(head, file.source):
-            return scanner
+    head, found = recognized(file.source)
+    if found is not None:
+        return found
     what = f"it starts with {head[:8]!r}" if head else "it is empty"
     raise BrokenFileError(f"{what}: none of the known formats ({known})", location=file.url)
+
+
+def recognized(source: ByteSource) -> tuple[bytes, Scanner | None]:
+    """Return the first bytes of a file, and the scanner that claims it."""
+    head = source.read(0, min(HEAD_BYTES, source.size))
+    return head, next((scanner for scanner in table() if scanner.claims(head, source)), None)
 
 
 def source_file(file: OpenedFile, scanner: str) -> SourceFile:

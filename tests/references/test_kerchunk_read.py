@@ -262,6 +262,24 @@ def test_broken_references_are_one_error_that_names_the_file(name: str, tmp_path
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"\x89HDF\r\n\x1a\n", r"data file \(hdf5\).*scan it first"),
+        (bytes(512) + b"\x89HDF\r\n\x1a\n", r"data file \(hdf5\)"),
+        (b"CDF\x02\0\0", r"data file \(netcdf3\)"),
+        (b"II*\0\x08\0", r"data file \(tiff\)"),
+        (b" <!DOCTYPE html>", "HTML page"),
+        (b"", "not JSON"),
+    ],
+)
+def test_what_is_given_in_place_of_references_is_named(text: bytes, what: str, tmp_path: Path) -> None:
+    path = tmp_path / "refs.json"
+    path.write_bytes(text)
+    with pytest.raises(BrokenReferencesError, match=what):
+        open_references(path)
+
+
 @pytest.mark.parametrize("key", ["a/0.0", "a/00.0", "a/9.9", "b/0.0"])
 def test_a_broken_chunk_is_named(key: str) -> None:
     with pytest.raises(BrokenReferencesError, match=key.replace("/", ".*").replace(".", r"\.", 0)):
