@@ -71,7 +71,9 @@ def _documents_are_valid() -> Iterator[None]:
 
 
 SLOW = {
+    "batch/test_cli.py",
     "batch/test_dask.py",
+    "batch/test_full_disk.py",
     "batch/test_index.py",
     "batch/test_remote.py",
     "batch/test_resume.py",
@@ -81,14 +83,17 @@ SLOW = {
     "references/test_parquet.py",
     "scanners/hdf5/test_damaged.py",
     "scanners/hdf5/test_walk.py",
+    "scanners/netcdf3/test_xarray.py",
+    "scanners/test_remote_budgets.py",
     "scanners/test_remote_corpus.py",
+    "scanners/tiff/test_xarray.py",
     "serve/test_doors.py",
     "serve/test_faults.py",
     "test_readme.py",
     "verify/test_corruptions.py",
     "verify/test_fitting.py",
 }
-"""Modules of ten seconds and more: ``.ci/run --fast`` leaves them out."""
+"""Modules of five seconds and more: ``.ci/run --fast`` leaves them out."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ from refmaker.errors import BrokenFileError, RefmakerError
 CASES = json.loads(Path(__file__).with_name("golden.json").read_text())
 BOUND = 1 << 27
 """Bytes that no mutated golden chunk may decode to more than: they are at most 400 bytes long."""
+EVERY = {"refmaker_tiff_jpegxr": 15}
+"""Of some codecs only every so many inputs run: each that is refused costs a process."""
 
 
 def survives(codec: Any, data: bytes) -> None:
@@ -30,7 +32,7 @@ def survives(codec: Any, data: bytes) -> None:
 def test_chunks_cut_at_every_length(case: dict[str, Any]) -> None:
     codec = get_codec(case["config"])
     data = bytes.fromhex(case["encoded"])
-    for length in range(len(data)):
+    for length in range(0, len(data), EVERY.get(codec.codec_id, 1)):
         survives(codec, data[:length])
 
 
@@ -39,7 +41,7 @@ def test_mutated_chunks(case: dict[str, Any]) -> None:
     codec = get_codec(case["config"])
     data = bytes.fromhex(case["encoded"])
     source = random.Random(case["name"])
-    for _ in range(300):
+    for _ in range(300 // EVERY.get(codec.codec_id, 1)):
         mutated = bytearray(data)
         for _ in range(source.choice((1, 1, 2, 8))):
             position = source.randrange(min(len(data), 32) if source.random() < 0.5 else len(data))
