@@ -1,7 +1,7 @@
 """``refmaker_tiff_jpegxr``: JPEG XR strips and tiles, Compression 22610 and 34934, by the imagecodecs package.
 
-It uses jxrlib, which broken pictures make crash: measured with imagecodecs 2026.3.6, every seventieth with bytes
-changed in its image header, and twelve of 234,500 with bytes changed behind that. So it decodes in a process of its own.
+It uses jxrlib, which broken pictures crash: measured with imagecodecs 2026.3.6, every seventieth with bytes changed in
+its image header, and twelve of 234,500 with bytes changed behind that. So it decodes in a process of its own.
 """
 
 from types import ModuleType

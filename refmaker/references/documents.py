@@ -7,6 +7,7 @@ from typing import Any
 from refmaker.errors import BrokenReferencesError, OptionError, UnsupportedError
 from refmaker.model.array import ArrayMetadata
 from refmaker.model.attributes import JSON
+from refmaker.model.chunks import check_grid
 from refmaker.model.group import VirtualGroup
 from refmaker.model.keys import METADATA_NAMES, key_of, parent_path, split_key
 from refmaker.references.hierarchy import AxisNames, check_path
@@ -141,6 +142,7 @@ def described(documents: Documents) -> Described:
             else:
                 metadata, separator = parse_array(document, found.get(".zattrs", {}), names)
                 arrays[path] = ArrayLayout(metadata, separator)
+            check_grid(arrays[path].metadata.grid_shape)
         except (ValueError, OptionError) as error:
             raise BrokenReferencesError(f"{error}", path=key_of(path, leaf)) from error
         except UnsupportedError as error:

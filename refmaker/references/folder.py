@@ -6,6 +6,7 @@ from typing import Any
 
 from refmaker.errors import BrokenReferencesError, SourceError
 from refmaker.source.location import check_credentials, local_path
+from refmaker.source.retries import told
 
 __all__ = ["Folder", "LocalFolder", "RemoteFolder", "checked_name", "open_folder"]
 
@@ -56,7 +57,7 @@ class RemoteFolder:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise SourceError(f"{type(error).__name__}: {error}", location=f"{self.location}/{name}") from error
+            raise SourceError(told(error), location=f"{self.location}/{name}") from error
 
     def names(self, name: str) -> list[str]:
         """Return the names of what is in a directory inside it; none where the store lists nothing."""
@@ -66,7 +67,7 @@ class RemoteFolder:
         except FileNotFoundError:
             return []
         except Exception as error:
-            raise SourceError(f"{type(error).__name__}: {error}", location=f"{self.location}/{name}") from error
+            raise SourceError(told(error), location=f"{self.location}/{name}") from error
 
 
 Folder = LocalFolder | RemoteFolder

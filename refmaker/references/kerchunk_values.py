@@ -61,10 +61,7 @@ def manifest_of(
     keys, values = found
     grid_shape = layout.metadata.grid_shape
     if not keys and regular is None:
-        try:
-            return ChunkManifest.empty(grid_shape)
-        except OptionError as error:
-            raise BrokenReferencesError(error.message, path=path) from error
+        return ChunkManifest.empty(grid_shape)
     inline = b""
     if keys:
         try:

@@ -264,7 +264,9 @@ def _answer(location: str, call: Any, *args: Any, offset: int | None = None, **k
     try:
         return call(*args, **kwargs)
     except Exception as error:
-        raise SourceError(f"{type(error).__name__}: {error}", location=location, offset=offset) from error
+        from refmaker.source.retries import told  # brings asyncio, which local files do without
+
+        raise SourceError(told(error), location=location, offset=offset) from error
 
 
 def granted(wish: Wish, source: ByteSource) -> Bytes:

@@ -19,7 +19,7 @@ from refmaker.source.collector import collector_paused
 from refmaker.source.location import open_filesystem, options_for
 from refmaker.source.policy import HEAD, Transfer
 from refmaker.source.range_readers import Facts, RangeReader, range_reader
-from refmaker.source.retries import persistent
+from refmaker.source.retries import persistent, told
 
 __all__ = ["Connections", "RemoteSource", "reader_for"]
 
@@ -71,17 +71,7 @@ class Connections:
         except RefmakerError:
             raise
         except Exception as error:
-            raise SourceError(_told(error), location=url, offset=offset) from error
-
-
-def _told(error: Exception) -> str:
-    name, said = type(error).__name__, str(error)
-    if name == "ClientResponseError":  # its own text repeats the URL
-        return f"HTTP status {getattr(error, 'status', '?')} ({getattr(error, 'message', '')})"
-    text = f"{name}: {said}" if said else name
-    if name == "NoCredentialsError":
-        text += "; for a public bucket, pass the storage option anon=True (--storage-option anon=true)"
-    return text
+            raise SourceError(told(error), location=url, offset=offset) from error
 
 
 def reader_for(url: str, storage_options: Mapping[str, Any] | None) -> RangeReader:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from refmaker.errors import RefmakerError
 
-__all__ = ["HttpStatusError", "ShortAnswerError", "is_passing", "persistent"]
+__all__ = ["HttpStatusError", "ShortAnswerError", "is_passing", "persistent", "told"]
 
 T = TypeVar("T")
 
@@ -68,6 +68,18 @@ def is_passing(error: BaseException) -> bool:
         if status is not None:
             return status in PASSING_STATUSES or (status >= 500 and status not in FINAL_STATUSES)
     return isinstance(error, OSError) and error.errno in PASSING_ERRNOS
+
+
+def told(error: Exception) -> str:
+    """Return what a store's failure is, in words: the HTTP status, even where the client made another error of it."""
+    for one in _causes(error):
+        if type(one).__name__ == "ClientResponseError":  # its own text repeats the URL
+            return f"HTTP status {getattr(one, 'status', '?')} ({getattr(one, 'message', '')})"
+    name, said = type(error).__name__, str(error)
+    text = f"{name}: {said}" if said else name
+    if name == "NoCredentialsError":
+        text += "; for a public bucket, pass the storage option anon=True (--storage-option anon=true)"
+    return text
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -93,6 +93,14 @@ def test_a_grid_that_no_index_numbers_is_refused(make: Callable[[tuple[int, ...]
         make((1 << 62, 2))
 
 
+@pytest.mark.parametrize("key", [None, "a/c/4611686018427387903/3", "a/c/0/0"])
+def test_a_document_of_such_a_grid_is_refused(key: str | None) -> None:
+    """The position of a chunk overflowed."""
+    document = v3(shape=[1 << 62, 4], chunk_grid={"name": "regular", "configuration": {"chunk_shape": [1, 1]}})
+    with pytest.raises(BrokenReferencesError, match=r"a/zarr\.json: .*positions"):
+        parse_document({**document, "refs": {**document["refs"], **({key: ["x", 0, 4]} if key else {})}})
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -18,6 +18,7 @@ from refmaker.model.reference_set import ReferenceSet
 from refmaker.references import open_references
 from refmaker.references.kerchunk_json import json_text
 from refmaker.references.kerchunk_read import parse_document, read_json
+from tests.servers import Faults
 from tests.virtual import sample
 
 ZARRAY: dict[str, Any] = {
@@ -361,3 +362,13 @@ def refused_or_read(read: Any) -> None:
 def test_a_document_without_references_is_broken(document: dict[str, Any]) -> None:
     with pytest.raises(BrokenReferencesError, match="no references"):
         parse_document(document)
+
+
+@pytest.mark.parametrize("status", ["401", "403", "500"])
+def test_a_server_that_refuses_a_document_is_quoted(status: str, served: Faults) -> None:
+    """fsspec makes FileNotFoundError of every refusal."""
+    (served.folder / "refs.bin").write_text(json.dumps(refs()))
+    assert open_references(f"{served.url}/refs.bin").root.arrays
+    served.fault = status
+    with pytest.raises(SourceError, match=f"refs.bin: HTTP status {status}"):
+        open_references(f"{served.url}/refs.bin", storage_options={"skip_instance_cache": True})
