@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, tee
 from pathlib import Path
 from typing import Any, Unpack
 
 from refmaker import __version__, errors
 from refmaker.batch.executors import Futures, Processes, TaskExecutor
-from refmaker.batch.inputs import Listed, listed
+from refmaker.batch.inputs import Listed, facts, listed
 from refmaker.batch.job import Job, JobKeywords, job_of
 from refmaker.batch.ledger import NAME, FileState, Ledger, Listing
 from refmaker.batch.reduction import clear_leftovers, combined, documents, write_document, write_separate
@@ -22,6 +22,8 @@ from refmaker.batch.scanning import Policy, Progress, ProgressCallback, scan_pen
 from refmaker.combine.outcome import AxisSummary
 from refmaker.errors import OptionError, RefmakerError, SourceError
 from refmaker.model.reference_set import DatasetState, Note
+from refmaker.references.kerchunk_json import unspellable
+from refmaker.references.parquet_layout import METADATA
 from refmaker.source.location import local_path
 
 __all__ = ["IndexReport", "index", "run"]
@@ -91,7 +93,8 @@ def index(
         executor: any ``concurrent.futures`` executor to scan with; default: processes on this machine.
         progress: called with a ``Progress`` now and then.
         **options: of scanning as for ``refmaker.scan``, of combining as for ``refmaker.combine``, of writing
-            (``relative``, ``inline_below``, ``zarr_format``, ``templates``, ``record_size``, ``separate_suffix``), and
+            (``relative``, ``inline_below``, ``zarr_format``, ``templates``, ``record_size``, ``separate_suffix``,
+            ``keep_suffix``), and
             ``on_error`` (``"raise"``: a failed file prevents the outputs; ``"skip"``: it is left out and tried again by
             the next run; ``"quarantine"``: it is left out until it changes), ``max_failures`` (one more stops the
             scanning; default 0 with ``"raise"``, else any number), ``retries`` (of passing failures), ``workers``
@@ -199,7 +202,8 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
                 pass
         return None
     tell(Progress("listing"))
-    files = listed(job.inputs, job.scan.options.storage_options, ask=update)
+    options = job.scan.options.storage_options
+    files = _named(listed(job.inputs, options, ask=update), job)
     if job.separate is not None:
         files = _distinct(files, job)
     first = next(files, None)
@@ -207,12 +211,42 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
         raise OptionError("the inputs name no file")
     return ledger.enter(
         chain([first], files),
+        _outdated(ledger, options) if update else (),
         scan_digest=job.scan_digest,
         inputs_digest=job.inputs_digest,
         version=__version__,
         listed_at=time.time(),
         inputs=len(job.inputs),
     )
+
+
+def _named(files: Iterator[Listed], job: Job) -> Iterator[Listed]:
+    """Yield the files; of one that the documents have no way to name, that is wrong."""
+    suffixes = (job.output, job.separate and job.write.separate_suffix)
+    is_json = any(".json" in suffix.rpartition("/")[2] for suffix in suffixes if suffix)
+    for file in files:
+        wrong = file.wrong or (unspellable(file.url) if is_json else None)
+        if wrong and job.on_error == "raise":
+            raise OptionError(f"{wrong} (--on-error skip leaves it out)", location=file.url)
+        yield replace(file, wrong=wrong)
+
+
+def _outdated(ledger: Ledger, storage_options: Mapping[str, Any] | None) -> set[int]:
+    """Return the ids of scanned files whose results another look would change, as files that they link have changed."""
+    now: dict[str, Listed] = {}
+    found = set()
+    for file, url, (size, etag, modified) in ledger.linked():
+        if url is not None and url not in now:
+            now[url] = facts(url, storage_options)
+        there = now[url] if url is not None else None
+        if there is None or not there.is_there or _differs(there, size, etag, modified):
+            found.add(file)
+    return found
+
+
+def _differs(now: Listed, size: int | None, etag: str | None, modified: float | None) -> bool:
+    pairs = ((now.size, size), (now.etag, etag), (now.modified, modified))
+    return any(a is not None and b is not None and a != b for a, b in pairs)
 
 
 def _distinct(files: Iterator[Listed], job: Job) -> Iterator[Listed]:
@@ -226,7 +260,9 @@ def _is_written(job: Job, ledger: Ledger) -> bool:
     """Whether the outputs are there and are those of the results there are."""
     if ledger.fact("written") != [job.output_digest, ledger.fact("revision")]:
         return False
-    return all(output is None or _exists(output) for output in (job.output, job.separate))
+    if job.separate is not None and not _exists(job.separate):
+        return False
+    return job.output is None or ledger.fact("output_stamp") == _stamp(job.output)
 
 
 def _write(
@@ -252,13 +288,27 @@ def _write(
         write_document(combination.references, job.output, job)
         tell(Progress("writing", 1, 1))
         found |= {"axes": combination.axes, "notes": combination.references.report.notes}
-    ledger.set_fact(written=wanted, writing_since=None)
+    stamp = _stamp(job.output) if job.output is not None else None
+    ledger.set_fact(written=wanted, output_stamp=stamp, writing_since=None)
     return found
 
 
 def _exists(output: str) -> bool:
     path = local_path(output)
     return path is None or Path(path).expanduser().exists()
+
+
+def _stamp(output: str) -> list[int] | str:
+    """Return what tells whether a document was written since: size and time; of a remote one nothing is asked."""
+    path = local_path(output)
+    if path is None:
+        return "remote"
+    file = Path(path).expanduser()
+    try:
+        status = (file / METADATA if file.is_dir() else file).stat()
+    except OSError:
+        return "missing"
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _make_parent(output: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from refmaker.errors import OptionError, SourceError
 from refmaker.source.location import absolute_url, check_credentials, local_path, open_filesystem, tag_and_time
 
-__all__ = ["STDIN", "Listed", "is_remote", "listed"]
+__all__ = ["STDIN", "Listed", "facts", "is_remote", "listed"]
 
 STDIN = "-"
 """The input that stands for lines on stdin; ``@FILE`` stands for the lines of a file."""
@@ -31,6 +31,7 @@ class Listed:
         etag: the store's entity tag, or None.
         modified: seconds since 1970 UTC, or None.
         is_there: False if it was named and the store says that there is no such file.
+        wrong: why references can never name it, or None; ``url`` and ``name`` then only show it.
     """
 
     url: str
@@ -39,6 +40,7 @@ class Listed:
     etag: str | None = None
     modified: float | None = None
     is_there: bool = True
+    wrong: str | None = None
 
 
 def is_remote(url: str) -> bool:
@@ -113,11 +115,41 @@ def _local(path: str) -> Iterator[Listed]:
         yield _local_file(path, Path(path).name)
         return
     base = _base(path)
-    found = sorted(name for name in glob.iglob(path, recursive=True) if not os.path.isdir(name))  # noqa: PTH112, PTH207
+    found = sorted({name for name in _matching("", path.split("/")) if not os.path.isdir(name)})  # noqa: PTH112
     if not found:
         raise OptionError("matches no file", location=path)
     for name in found:
         yield _local_file(name, name[len(base) :])
+
+
+def _matching(folder: str, parts: list[str]) -> Iterator[str]:
+    """Yield what matches a pattern in a folder; some of it more than once. Unlike ``glob``, no link is walked round."""
+    plain = parts.index("**") if "**" in parts else len(parts)
+    here, rest = parts[:plain], parts[plain + 1 :]
+    found = glob.iglob(glob.escape(folder) + "/".join(here)) if here else [folder.removesuffix("/")]  # noqa: PTH207
+    for name in found:
+        if plain == len(parts):
+            yield name
+            continue
+        for below in _folders(name, frozenset()):
+            yield from _matching(f"{below}/" if below else "", rest or ["*"])
+
+
+def _folders(top: str, above: frozenset[str]) -> Iterator[str]:
+    """Yield a folder and those below it, hidden ones and links to one above apart; nothing of what is none."""
+    real = os.path.realpath(top or ".")
+    if real in above or not os.path.isdir(real):  # noqa: PTH112
+        return
+    yield top
+    try:
+        with os.scandir(real) as entries:
+            inner = sorted((one.name, one.is_symlink()) for one in entries if one.is_dir() and one.name[0] != ".")
+    except OSError:  # what may not be listed holds nothing for us, as in glob
+        return
+    for name, is_link in inner:
+        target = os.path.realpath(f"{real}/{name}") if is_link else ""
+        if not target or os.path.commonpath([real, target]) != target:
+            yield from _folders(f"{top}/{name}" if top else name, above | {real})
 
 
 def _base(pattern: str) -> str:
@@ -130,8 +162,9 @@ def _base(pattern: str) -> str:
 def _local_file(path: str, name: str) -> Listed:
     url = absolute_url(os.path.normpath(path))
     if any("\udc80" <= character <= "\udcff" for character in url):
-        shown = url.encode("utf-8", "backslashreplace").decode()
-        raise OptionError("its name is not UTF-8, and references have no way to say it: rename it", location=shown)
+        shown, shown_name = (text.encode("utf-8", "backslashreplace").decode() for text in (url, name))
+        wrong = "its name is not UTF-8, and references have no way to say it: rename it"
+        return Listed(shown, shown_name, wrong=wrong)
     try:
         status = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
@@ -163,6 +196,12 @@ def _asked(urls: list[str], storage_options: Mapping[str, Any] | None) -> Iterat
     if urls:
         with ThreadPoolExecutor(min(ASKED_TOGETHER, len(urls))) as threads:
             yield from threads.map(lambda url: _asked_one(url, storage_options), urls)
+
+
+def facts(url: str, storage_options: Mapping[str, Any] | None) -> Listed:
+    """Return what is known of one file now."""
+    path = local_path(url)
+    return _asked_one(url, storage_options) if path is None else _local_file(path, url)
 
 
 def _asked_one(url: str, storage_options: Mapping[str, Any] | None) -> Listed:

@@ -42,7 +42,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "scan": ("format", "on_unsupported", "group", "include", "exclude", "chunk_bytes", "series", "levels", "geo"),
     "combine": ("concat", "place", "on_missing_variable", "attrs", "join", "on_overlap", "on_gap", "on_differing",
                 "same", "load_below"),
-    "write": ("relative", "inline_below", "zarr_format", "templates", "record_size", "separate_suffix"),
+    "write": ("relative", "inline_below", "zarr_format", "templates", "record_size", "separate_suffix",
+              "keep_suffix"),
     "run": ("on_error", "max_failures", "retries", "workers", "timeout", "memory", "concurrency", "dask"),
 }  # fmt: skip
 """The keys of each section of a job file; ``storage_options`` is a section whose keys are free."""
@@ -76,6 +77,7 @@ class JobKeywords(TypedDict, total=False):
     templates: bool
     record_size: int
     separate_suffix: str
+    keep_suffix: bool
     on_error: OnError
     max_failures: int | None
     retries: int
@@ -98,6 +100,7 @@ class WriteSettings:
         templates: directories that URLs share are written once (JSON only).
         record_size: chunks in a partition (Parquet only).
         separate_suffix: of the documents of single files.
+        keep_suffix: whether it follows the whole name of a file (``a.nc.json``), not the name without its suffix.
     """
 
     relative: bool = False
@@ -106,6 +109,7 @@ class WriteSettings:
     templates: bool = False
     record_size: int = RECORD_SIZE
     separate_suffix: str = ".json"
+    keep_suffix: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +170,9 @@ class Job:
             templates=write.templates,
             record_size=write.record_size,
         )
-        if separate is None and write.separate_suffix != WriteSettings().separate_suffix:
-            raise OptionError("separate_suffix is given, but no directory for separate documents (separate)")
+        for name in ("separate_suffix", "keep_suffix"):
+            if separate is None and getattr(write, name) != getattr(WriteSettings(), name):
+                raise OptionError(f"{name} is given, but no directory for separate documents (separate)")
         useless = [name for name in SECTIONS["combine"] if getattr(self.combine, name) != getattr(NO_COMBINATION, name)]
         if self.output is None and useless:
             raise OptionError(f"{useless[0]} is about the document of all files together, and no output is given")
@@ -338,7 +343,7 @@ def _flat(found: Any) -> dict[str, Any]:
     return flat
 
 
-FLAGS = frozenset({"relative", "templates"})
+FLAGS = frozenset({"keep_suffix", "relative", "templates"})
 KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(FLAGS, (bool,)),
     **dict.fromkeys(("inputs", "concat"), (list, str)),

@@ -8,14 +8,14 @@ job directories also lie on network filesystems, where SQLite's shared memory do
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from refmaker.batch.inputs import Listed
+from refmaker.batch.ledger_rows import COLUMNS, FORMAT, NOTHING_KNOWN, TABLES, FileRow, FileState, row_of
 from refmaker.batch.outcome import Failed, Outcome, Scanned, Task
 from refmaker.batch.results import Place
 from refmaker.errors import BrokenFileError, RefmakerError, SourceError
@@ -24,8 +24,6 @@ from refmaker.model.reference_set import DatasetState
 __all__ = ["NAME", "FileRow", "FileState", "Ledger", "Listing"]
 
 NAME = "ledger.sqlite"
-FORMAT = 1
-"""The version of the tables; raised when they change."""
 OUTSIDE = frozenset(
     {
         sqlite3.SQLITE_PERM,
@@ -41,76 +39,6 @@ PAGE = 1000
 """Rows read at once: others may write between pages."""
 
 
-class FileState(StrEnum):
-    """What became of a file."""
-
-    PENDING = "pending"
-    """Still to be scanned."""
-    DONE = "done"
-    """Its references are stored."""
-    FAILED = "failed"
-    """It could not be scanned; the next run tries again."""
-    QUARANTINED = "quarantined"
-    """It could not be scanned, and is left alone until it changes."""
-    VANISHED = "vanished"
-    """It was there once, and is no longer among the inputs."""
-
-
-TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE files (
-    id INTEGER PRIMARY KEY,
-    url TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    place INTEGER NOT NULL,
-    size INTEGER, etag TEXT, modified REAL,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    kind TEXT, message TEXT, code TEXT, path TEXT, offset INTEGER,
-    seconds REAL, requests INTEGER, bytes_read INTEGER,
-    referenced INTEGER, inlined INTEGER, linked INTEGER, skipped INTEGER, notes INTEGER,
-    shard INTEGER, start INTEGER, length INTEGER, checksum INTEGER,
-    published TEXT
-);
-CREATE INDEX files_by_state ON files (state, place);
-CREATE TABLE skipped (file INTEGER NOT NULL, path TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE INDEX skipped_by_file ON skipped (file);
-"""
-"""``seconds`` to ``checksum`` belong to the last scan, ``kind`` to ``offset`` to the last failure; ``published`` says
-which result of the file was written where, as a document of its own."""
-
-NOTHING_KNOWN = ", ".join(
-    f"{name} = NULL"
-    for name in (
-        "kind", "message", "code", "path", "offset", "seconds", "requests", "bytes_read", "referenced", "inlined",
-        "linked", "skipped", "notes", "shard", "start", "length", "checksum",
-    )
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRow:
-    """A file as the ledger knows it; see ``TABLES``."""
-
-    id: int
-    url: str
-    name: str
-    state: FileState
-    attempts: int
-    kind: str | None
-    message: str | None
-    code: str | None
-    path: str | None
-    offset: int | None
-    seconds: float | None
-    requests: int | None
-    bytes_read: int | None
-    counts: tuple[int, ...] | None
-    notes: int | None
-    place: Place | None
-    published: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a look at the inputs changed: numbers of files."""
@@ -119,23 +47,6 @@ class Listing:
     changed: int = 0
     vanished: int = 0
     total: int = 0
-
-
-COLUMNS = (
-    "id, url, name, state, attempts, kind, message, code, path, offset, seconds, requests, bytes_read, "
-    "referenced, inlined, linked, skipped, notes, shard, start, length, checksum, published"
-)
-
-
-def _row(values: Sequence[Any]) -> FileRow:
-    (row_id, url, name, state, attempts, kind, message, code, path, offset, seconds, requests, bytes_read,
-     *counts, notes, shard, start, length, checksum, published) = values  # fmt: skip
-    return FileRow(
-        id=row_id, url=url, name=name, state=FileState(state), attempts=attempts, kind=kind, message=message, code=code,
-        path=path, offset=offset, seconds=seconds, requests=requests, bytes_read=bytes_read,
-        counts=None if counts[0] is None else tuple(counts), notes=notes,
-        place=None if shard is None else Place(shard, start, length, checksum), published=published,
-    )  # fmt: skip
 
 
 class Ledger:
@@ -224,18 +135,26 @@ class Ledger:
         self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
     # -- the inputs ------------------------------------------------------------------------------------------------
-    def enter(self, listed: Iterable[Listed], **facts: Any) -> Listing:
+    def linked(self) -> Iterator[tuple[int, str | None, tuple[int | None, str | None, float | None]]]:
+        """Yield id of a scanned file, and URL, size, entity tag and modification time of what it links; see TABLES."""
+        for file, url, *stamp in self._database.execute("SELECT file, url, size, etag, modified FROM linked"):
+            yield file, url, (stamp[0], stamp[1], stamp[2])
+
+    def enter(self, listed: Iterable[Listed], outdated: Iterable[int] = (), **facts: Any) -> Listing:
         """Bring the table up to date with the inputs there are, and set facts about them.
 
-        New files and changed ones are to be scanned; those that are gone are kept, as vanished.
+        New files and changed ones are to be scanned, and those in ``outdated`` by their ids; those that are gone are
+        kept, as vanished.
         """
         run = self._database.execute
         with self.transaction():
+            run("CREATE TEMP TABLE outdated (file INTEGER PRIMARY KEY)")
+            self._database.executemany("INSERT OR IGNORE INTO outdated VALUES (?)", ((file,) for file in outdated))
             run("CREATE TEMP TABLE listed (url TEXT PRIMARY KEY, name TEXT, place INTEGER, size INTEGER, etag TEXT,"
-                " modified REAL, is_there INTEGER)")  # fmt: skip
+                " modified REAL, is_there INTEGER, wrong TEXT)")  # fmt: skip
             self._database.executemany(
-                "INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?)",
-                ((f.url, f.name, n, f.size, f.etag, f.modified, f.is_there) for n, f in enumerate(listed)),
+                "INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                ((f.url, f.name, n, f.size, f.etag, f.modified, f.is_there, f.wrong) for n, f in enumerate(listed)),
             )
             gone = "(url NOT IN (SELECT url FROM listed) OR url IN (SELECT url FROM listed WHERE NOT is_there))"
             vanished = run(
@@ -246,18 +165,27 @@ class Ledger:
                 f"UPDATE files SET state = 'pending', attempts = 0, {NOTHING_KNOWN} FROM listed AS now "  # noqa: S608
                 "WHERE files.url = now.url AND now.is_there AND (files.state = 'vanished' OR "
                 "files.state != 'pending' AND ("
-                "files.size != now.size OR files.etag != now.etag OR files.modified != now.modified))"
+                "files.size != now.size OR files.etag != now.etag OR files.modified != now.modified OR "
+                "files.state = 'done' AND files.id IN (SELECT file FROM temp.outdated)))"
             ).rowcount
+            (moved,) = run("SELECT count(*) FROM files JOIN listed AS now USING (url) WHERE files.state = 'done' AND "
+                           "(files.name != now.name OR files.place != now.place)").fetchone()  # fmt: skip
             run("UPDATE files SET name = now.name, place = now.place, size = coalesce(now.size, files.size), "
                 "etag = coalesce(now.etag, files.etag), modified = coalesce(now.modified, files.modified) "
                 "FROM listed AS now WHERE files.url = now.url")  # fmt: skip
             new = run("INSERT INTO files (url, name, place, size, etag, modified, state) SELECT url, name, place, size,"
                       " etag, modified, 'pending' FROM listed WHERE url NOT IN (SELECT url FROM files) "
                       "ORDER BY place").rowcount  # fmt: skip
-            run("DELETE FROM skipped WHERE file NOT IN (SELECT id FROM files WHERE state = 'done')")
+            run(f"UPDATE files SET {NOTHING_KNOWN} FROM listed AS now "  # noqa: S608  ours
+                "WHERE files.url = now.url AND now.wrong IS NOT NULL")  # fmt: skip
+            run("UPDATE files SET state = 'quarantined', kind = 'OptionError', message = now.wrong FROM listed AS now "
+                "WHERE files.url = now.url AND now.wrong IS NOT NULL")  # fmt: skip
+            for table in ("skipped", "linked"):
+                run(f"DELETE FROM {table} WHERE file NOT IN (SELECT id FROM files WHERE state = 'done')")  # noqa: S608
             (total,) = run("SELECT count(*) FROM listed").fetchone()
             run("DROP TABLE listed")
-            if new or changed or vanished:
+            run("DROP TABLE outdated")
+            if new or changed or vanished or moved:
                 self._count_up()
             for name, value in facts.items():
                 self._set(name, value)
@@ -290,7 +218,8 @@ class Ledger:
         run = self._database.execute
         with self.transaction():
             for task, outcome, place in outcomes:
-                run("DELETE FROM skipped WHERE file = ?", (task.id,))
+                for table in ("skipped", "linked"):
+                    run(f"DELETE FROM {table} WHERE file = ?", (task.id,))  # noqa: S608  ours
                 if isinstance(outcome, Scanned) and place is not None:
                     run(
                         "UPDATE files SET state = 'done', attempts = ?, kind = NULL, message = NULL, code = NULL, "
@@ -303,6 +232,10 @@ class Ledger:
                     )  # fmt: skip
                     self._database.executemany(
                         "INSERT INTO skipped VALUES (?, ?, ?, ?)", ((task.id, *skipped) for skipped in outcome.skipped)
+                    )
+                    others = (*outcome.linked, *([(None,) * 4] if outcome.lacks else []))
+                    self._database.executemany(
+                        "INSERT INTO linked VALUES (?, ?, ?, ?, ?)", ((task.id, *other) for other in others)
                     )
                 elif isinstance(outcome, Failed):
                     run(
@@ -345,7 +278,7 @@ class Ledger:
             if not found:
                 return
             last = found[-1][0], found[-1][1]
-            yield from (_row(row[1:]) for row in found)
+            yield from (row_of(row[1:]) for row in found)
 
     def totals(self) -> tuple[dict[DatasetState, int], float]:
         """Return how many datasets of scanned files are in each state, and the seconds of scanning."""

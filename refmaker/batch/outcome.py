@@ -31,6 +31,10 @@ CRASHED, TIMEOUT, MEMORY, LOST, INTERNAL = "crashed", "timeout", "memory", "lost
 much memory; it was ended from outside; or it raised what nobody foresaw, which is a bug."""
 
 
+MISSING_SOURCE = "missing-source"
+"""The code of notes on files that were not there, and would have added to the result."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanSettings:
     """How files are scanned, for all files of a job.
@@ -77,6 +81,8 @@ class Scanned:
         skipped: path, code and reason of each dataset left out.
         notes: how many there are.
         stamp: size, entity tag and modification time of the file, as far as they are known.
+        linked: URL, size, entity tag and modification time of other files that the references point into.
+        lacks: whether files that were not there would have added to the result.
         seconds: of work, waiting included.
         requests: made of the store; None where a library read.
         bytes_read: likewise.
@@ -87,6 +93,8 @@ class Scanned:
     skipped: tuple[tuple[str, str, str], ...] = ()
     notes: int = 0
     stamp: tuple[int | None, str | None, float | None] = (None, None, None)
+    linked: tuple[tuple[str, int | None, str | None, float | None], ...] = ()
+    lacks: bool = False
     seconds: float = 0.0
     requests: int | None = None
     bytes_read: int | None = None
@@ -121,13 +129,16 @@ Outcome = Scanned | Failed
 def scanned(references: ReferenceSet, seconds: float) -> Scanned:
     """Return a scan's result as it is stored."""
     report = references.report
-    stamps = [(source.size, source.etag, source.last_modified) for source in references.sources[:1]]
+    stamps = [(source.size, source.etag, source.last_modified) for source in references.sources]
+    urls = [source.url for source in references.sources]
     return Scanned(
         packed=pack(references),
         counts=tuple(map(report.count, DatasetState)),
         skipped=tuple((dataset.path, dataset.code, dataset.reason) for dataset in report.skipped),
         notes=len(report.notes),
         stamp=stamps[0] if stamps else (None, None, None),
+        linked=tuple((url, *stamp) for url, stamp in zip(urls[1:], stamps[1:], strict=True)),
+        lacks=any(note.code == MISSING_SOURCE for note in report.notes),
         seconds=seconds,
         requests=report.requests,
         bytes_read=report.bytes_read,

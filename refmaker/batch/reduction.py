@@ -24,6 +24,7 @@ from refmaker.combine.outcome import Combination
 from refmaker.errors import BrokenFileError, OptionError
 from refmaker.model.reference_set import ReferenceSet, ScanReport
 from refmaker.references import inline_below, write_references
+from refmaker.references.publish import temporary_prefix
 from refmaker.source.location import absolute_url, local_path, options_for
 
 __all__ = ["clear_leftovers", "combined", "documents", "stored", "write_document", "write_separate"]
@@ -100,7 +101,7 @@ def clear_leftovers(job: Job, since: float) -> None:
     found: list[Path] = []
     if output is not None:
         final = Path(output).expanduser().absolute()
-        found += final.parent.glob(f".{glob.escape(final.name)}.*.part")
+        found += final.parent.glob(f"{glob.escape(temporary_prefix(final.name))}*.part")
     if separate is not None:
         found += Path(separate).expanduser().rglob(f".*{glob.escape(job.write.separate_suffix)}.*.part")
     for path in found:
@@ -127,12 +128,12 @@ def documents(files: Iterable[tuple[str, str]], job: Job) -> Iterator[str]:
     owners: dict[str, str] = {}
     for url, name in files:
         folder, slash, last = name.rpartition("/")
-        stem = last.rpartition(".")[0] or last
+        stem = last if job.write.keep_suffix else last.rpartition(".")[0] or last
         target = f"{base}/{folder}{slash}{stem}{suffix}"
         if owners.setdefault(target, url) != url:
             message = (
-                f"{owners[target]} would have the same document, {target}; index them as two jobs, or, if their "
-                "directories differ, by one glob that keeps these (DIR/**/*)"
+                f"{owners[target]} would have the same document, {target}; if only their suffixes differ, keep them "
+                "(--keep-suffix); if their directories do, name them by one glob that keeps these (DIR/**/*)"
             )
             raise OptionError(message, location=url)
         if absolute_url(target) in {url, absolute_url(job.output or "")}:
@@ -154,7 +155,7 @@ def write_separate(job: Job, ledger: Ledger, results: Results, progress: Progres
     try:
         targets = documents(((row.url, row.name) for row in ledger.rows(FileState.DONE)), job)
         for number, (row, target) in enumerate(zip(ledger.rows(FileState.DONE), targets, strict=True), 1):
-            stamp = f"{digest}:{row.place.checksum if row.place else 0:08x}"
+            stamp = f"{digest}:{row.place.checksum if row.place else 0:08x}:{target}"
             path = local_path(target)
             if row.published != stamp or (path is not None and not Path(path).exists()):
                 if path is not None:

@@ -100,6 +100,12 @@ writing = options_under(
     click.option(
         "--separate-suffix", metavar="SUFFIX", help="Encoding of the documents in --separate DIR.  [default: .json]"
     ),
+    click.option(
+        "--keep-suffix",
+        is_flag=True,
+        default=None,
+        help="Name the documents in --separate DIR a.nc.json instead of a.json.",
+    ),
 )
 
 

@@ -100,7 +100,8 @@ def _range_text(axis: Axis, block: Block) -> str:
 def trim(axis: Axis, policy: OnOverlap, conflicts: Conflicts) -> None:
     """Cut off rows whose value another block has too, so that the one of the first or last input stays."""
     taken: set[object] = set()
-    for block in sorted(axis.blocks, key=lambda block: block.inputs[0], reverse=policy == "last"):
+    rank = max if policy == "last" else min
+    for block in sorted(axis.blocks, key=lambda block: rank(block.inputs), reverse=policy == "last"):
         if block.values is None:
             continue
         listed = block.values.tolist()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from refmaker.errors import OptionError
 from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE, ChunkBlock, ChunkManifest
 from refmaker.model.group import VirtualGroup, walk, walk_arrays
@@ -24,6 +25,7 @@ def inline_below(
     Neighbouring chunks are read together, and sources must be what they were when they were scanned.
 
     Raises:
+        OptionError: ``nbytes`` is no number.
         StaleSourceError: a source is no longer what it was when it was scanned, as far as that shows.
         SourceError: a source cannot be opened or read.
         TruncatedFileError: a chunk reaches past the end of its file.
@@ -34,6 +36,8 @@ def inline_below(
     >>> [one.report.count(refmaker.DatasetState.INLINED) for one in (references, inlined)]
     [5, 16]
     """
+    if not isinstance(nbytes, int):
+        raise OptionError(f"inline_below is {nbytes!r:.60}, not a number of bytes")
     small = {path: _small(array.manifest, nbytes) for path, array in walk_arrays(references.root)}
     small = {path: block for path, block in small.items() if block.position.size}
     if not small:

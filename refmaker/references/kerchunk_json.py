@@ -85,14 +85,19 @@ def json_text(references: ReferenceSet, options: WriteOptions = DEFAULTS) -> Ite
     yield b"\n}}\n"
 
 
+def unspellable(url: str) -> str | None:
+    """Return why this format has no way to say a URL, or None."""
+    if "{{" not in url:
+        return None
+    return (
+        "readers of kerchunk JSON take '{{' in a URL for a template: rename or link the file, or relocate the "
+        "references to a URL without it"
+    )
+
+
 def _checked(url: str) -> str:
-    if "{{" in url:
-        raise UnsupportedError(
-            "readers of kerchunk JSON take '{{' in a URL for a template: rename or link the file, "
-            "or relocate the references to a URL without it",
-            code="url",
-            location=url,
-        )
+    if why := unspellable(url):
+        raise UnsupportedError(why, code="url", location=url)
     return url
 
 

@@ -106,7 +106,8 @@ def _file(folder: Folder, name: str) -> bytes:
     try:
         return folder.read(name)
     except FileNotFoundError as error:
-        raise BrokenReferencesError(f"{name} is missing", location=folder.location) from error
+        what = f"there are no Parquet references: {METADATA} is missing" if name == METADATA else f"{name} is missing"
+        raise BrokenReferencesError(what, location=folder.location) from error
 
 
 def _index(

@@ -10,7 +10,10 @@ from typing import IO, Any
 from refmaker.errors import SourceError
 from refmaker.source.location import check_credentials, local_path
 
-__all__ = ["publish", "sync_directory", "usual_mode"]
+__all__ = ["publish", "sync_directory", "temporary_prefix", "usual_mode"]
+
+LONGEST_NAME = 200
+"""Bytes of a file's name that its temporary name repeats: most filesystems take names of 255."""
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def publish(url: str, storage_options: Mapping[str, Any] | None = None) -> Itera
         return
     final = Path(path).expanduser().absolute()
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+        descriptor, name = tempfile.mkstemp(prefix=temporary_prefix(final.name), suffix=".part", dir=final.parent)
     except OSError as error:
         raise SourceError(f"cannot be written: {error.strerror}", location=url) from error
     temporary = Path(name)
@@ -50,6 +53,11 @@ def publish(url: str, storage_options: Mapping[str, Any] | None = None) -> Itera
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def temporary_prefix(name: str) -> str:
+    """Return how temporary names of a file begin: with a dot and its name, or the end of a long one."""
+    return f".{os.fsencode(name)[-LONGEST_NAME:].decode('utf-8', 'ignore')}."
 
 
 def _rename(temporary: Path, final: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from refmaker.errors import OptionError, SourceError
 from refmaker.references.parquet_layout import METADATA
-from refmaker.references.publish import sync_directory, usual_mode
+from refmaker.references.publish import sync_directory, temporary_prefix, usual_mode
 from refmaker.source.location import check_credentials, local_path
 
 __all__ = ["FolderWriter", "publish_folder"]
@@ -57,7 +57,7 @@ def publish_folder(url: str, storage_options: Mapping[str, Any] | None = None) -
     if final.exists() and not _replaceable(final):
         raise OptionError("exists and is no directory of references; remove it or write elsewhere", location=url)
     try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=temporary_prefix(final.name), suffix=".part", dir=final.parent))
     except OSError as error:
         raise SourceError(f"cannot be written: {error.strerror}", location=url) from error
     try:

@@ -6,7 +6,9 @@ for that. FileNotFoundError means that the references say "no such chunk", and o
 """
 
 import asyncio
+import difflib
 import errno
+import inspect
 import io
 import json
 import os
@@ -16,6 +18,7 @@ from typing import Any, NoReturn
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
+from refmaker.errors import OptionError
 from refmaker.model.chunks import ChunkRef
 from refmaker.model.reference_set import ReferenceSet
 from refmaker.references.kerchunk_json import json_text
@@ -28,6 +31,10 @@ __all__ = ["ReferenceFileSystem"]
 PROTOCOL = "refmaker"
 POSITIONAL = ("fo", "target_protocol", "target_options", "remote_protocol", "remote_options", "storage_options")
 """Names of the arguments that may be given by position."""
+FSSPEC_OPTIONS = frozenset({
+    "batch_size", "listings_expiry_time", "max_paths", "skip_instance_cache", "use_listings_cache",
+})  # fmt: skip
+"""Options that fsspec itself takes for any filesystem."""
 
 
 class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
@@ -47,9 +54,10 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
             chunks of a selection at once (and leaves other stores to zarr's).
         asynchronous: whether coroutines are awaited in the caller's event loop.
         loop: the event loop of synchronous calls; None: fsspec's.
-        kwargs: passed to fsspec's AsyncFileSystem.
+        kwargs: those of fsspec's AsyncFileSystem that are in ``FSSPEC_OPTIONS``.
 
     Raises:
+        OptionError: there is no such option.
         SourceError: the references cannot be read.
         BrokenReferencesError: they are malformed.
         UnsupportedError: they use what we do not read, or a codec that may run code.
@@ -76,6 +84,11 @@ class ReferenceFileSystem(AsyncFileSystem):  # type: ignore[misc]
         loop: Any = None,
         **kwargs: Any,
     ) -> None:
+        if unknown := sorted(kwargs.keys() - FSSPEC_OPTIONS):
+            known = inspect.signature(ReferenceFileSystem.__init__).parameters.keys() - {"self", "kwargs"}
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            raise OptionError(f"refmaker:// has no option {unknown[0]!r}; {hint}")
         super().__init__(asynchronous=asynchronous, loop=loop, **kwargs)
         source_options = {remote_protocol or "": dict(remote_options or {})}
         for protocol, own in (storage_options or {}).items():

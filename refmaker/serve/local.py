@@ -1,7 +1,8 @@
 """Local sources: descriptors kept open, ``pread``, and ``preadv`` straight into the result.
 
 Opening takes 4 microseconds and ``pread`` 2, against 32 to 170 through fsspec. A file that is replaced while its
-descriptor is open goes on being the file that was opened, and so what the references describe.
+descriptor is open goes on being the file that was opened, and so what the references describe; one that is written
+in place does not, so each use asks the descriptor (under a microsecond).
 """
 
 import os
@@ -24,6 +25,12 @@ BUFFERS_AT_ONCE = 512
 
 class LocalFile(LocalSource):
     """A local file that closes with its last user: one may be reading while the cache drops it."""
+
+    @property
+    def is_as_opened(self) -> bool:
+        """Whether its size and modification time are those it had when it was opened."""
+        status = os.fstat(self._descriptor)
+        return (status.st_size, status.st_mtime) == (self.size, self.last_modified)
 
     def read_into(self, buffers: Sequence[Any], offset: int) -> None:
         """Fill writable buffers, one after the other, from ``offset`` on.
@@ -86,12 +93,18 @@ class LocalFiles:
         """
         with self._lock:
             file = self._files.get(location_id)
-            if file is not None:
+            if file is not None and file.is_as_opened:
                 self._files.move_to_end(location_id)
                 return file
+            self._files.pop(location_id, None)
         file = self._opened(location_id)  # outside the lock: disks may be slow
         with self._lock:
             kept = self._files.setdefault(location_id, file)
             if len(self._files) > FILES_KEPT:
                 self._files.popitem(last=False)
             return kept
+
+    def forget(self) -> None:
+        """Have every file opened anew at its next use."""
+        with self._lock:
+            self._files.clear()

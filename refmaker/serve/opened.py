@@ -220,6 +220,7 @@ def open_origin(origin: Origin, *, scan_sources: bool = False) -> OpenedReferenc
             digest=document.digest,
         )
         if found := _kept(told):
+            found.reader.forget()  # the sources may have changed as well as the document
             return found
         opened = OpenedReferences(document.read(), origin.options, told)
     finally:

@@ -181,6 +181,10 @@ class RemoteFiles:
             self._warned.add(location_id)
         check_identity(self._sources[location_id], part.found, self._options.on_stale)
 
+    def forget(self) -> None:
+        """Ask anew for what stores tell of files."""
+        self._known.clear()
+
     async def _ask_facts(self, location_id: int, filesystem: Any, path: str) -> None:
         """Check, once for each source, a file whose store says nothing of it with a range."""
         source, options = self._sources[location_id], self._options

@@ -77,6 +77,11 @@ class SourceReader:
         self._local = LocalFiles(self._open_local)
         self._remote = RemoteFiles(sources, options, self._check_url, self._allowed.check_host)
 
+    def forget(self) -> None:
+        """Ask anew, at the next use of each source, whether it is the file that was scanned."""
+        self._local.forget()
+        self._remote.forget()
+
     def _check_url(self, source: SourceFile) -> None:
         self._allowed.check(source.url, recorded=source.scanner is not None)
 

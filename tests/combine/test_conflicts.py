@@ -277,6 +277,14 @@ def test_overlapping_rows_are_taken_from_one_of_the_inputs(policy: Any, tmp_path
     np.testing.assert_array_equal(found.v[2], layouts.field(2, 3, 4, seed=1)[1])
 
 
+def test_the_last_of_inputs_with_the_same_rows_counts(tmp_path: Path) -> None:
+    """Its rows were taken for those of the first that has them too, and lost to an input between them."""
+    rows = values("time", [0.0, 1.0])
+    paths = [part(tmp_path, n, change=rows) for n in (1, 0, 2)]
+    with pytest.raises(ConflictError, match="v: twice"):
+        refmaker.combine(texts(paths), concat="time", on_overlap="last", load_below=0)
+
+
 def test_rows_that_are_wholly_elsewhere_drop_their_input(tmp_path: Path) -> None:
     paths = [part(tmp_path, 0), part(tmp_path, 1), part(tmp_path, 2, change=values("time", [0.0, 3.0]))]
     found = opened(refmaker.combine(texts(paths), concat="time", on_overlap="first"), tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from refmaker.errors import SourceError, StaleSourceError, TruncatedFileError
+from refmaker.errors import OptionError, SourceError, StaleSourceError, TruncatedFileError
 from refmaker.model.array import ArrayMetadata, VirtualArray
 from refmaker.model.chunks import ChunkManifest
 from refmaker.model.group import VirtualGroup, walk_arrays
@@ -127,3 +127,8 @@ def test_a_failed_publication_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="'10kB', not a number of bytes"):
+        inline_below(sample(tmp_path), "10kB")  # type: ignore[arg-type]

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import h5py
+import numpy as np
 import pytest
 import xarray as xr
 import zarr
 
+from refmaker import scan
 from refmaker.errors import ChunkReadError, StaleSourceError
 from refmaker.references import write_references
 from tests.servers import Faults
@@ -98,3 +101,32 @@ def test_http_works_without_any_option(remote: str) -> None:
     assert fsspec.filesystem("refmaker", fo=remote).cat_file("air/0.0.0")
     assert_is_sample(xr.open_zarr(fsspec.get_mapper("refmaker://", fo=remote), chunks=None))
     assert_is_sample(xr.open_zarr(f"refmaker::{remote}").compute(scheduler="threads"))
+
+
+@pytest.mark.parametrize("how", ["local", "local://"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_source_that_changes_while_references_are_open_is_noticed(how: str, kept: bool, tmp_path: Path) -> None:
+    """By who goes on reading, where the file was written in place; by who opens the references again, always."""
+    source = tmp_path / "a.h5"
+    with h5py.File(source, "w") as file:
+        file.create_dataset("a", data=np.arange(6.0), chunks=(2,))
+    references = scan(str(source) if how == "local" else f"local://{source}")
+    path = tmp_path / "refs.json"
+    write_references(references, path)
+    first = xr.open_dataset(path, engine="refmaker")
+    assert first["a"][:2].values.tolist() == [0, 1]
+    if kept:
+        with h5py.File(source, "r+") as file:
+            file["a"][2:] = -1
+    else:
+        other = tmp_path / "b.h5"
+        shutil.copy(source, other)
+        with h5py.File(other, "r+") as file:
+            file["a"][2:] = -1
+        other.replace(source)
+    os.utime(source, (0, source.stat().st_mtime + 100))
+    if kept and how == "local":
+        with pytest.raises(StaleSourceError):
+            first["a"][2:].load()
+    with pytest.raises(StaleSourceError):
+        xr.open_dataset(path, engine="refmaker")["a"][2:].load()

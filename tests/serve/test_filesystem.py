@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from refmaker.errors import RefmakerError, SourceError, UnsupportedError
+from refmaker.errors import OptionError, RefmakerError, SourceError, UnsupportedError
 from refmaker.model.array import ArrayMetadata, Codec, VirtualArray
 from refmaker.model.chunks import ChunkManifest
 from refmaker.model.group import VirtualGroup
@@ -255,3 +255,19 @@ def test_references_that_are_not_there_are_an_error_of_ours(tmp_path: Path) -> N
     (tmp_path / "page.json").write_text("<html>")
     with pytest.raises(RefmakerError, match=r"page\.json"):
         xr.open_zarr(f"refmaker://{tmp_path}/page.json")
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("on_stael", "did you mean 'on_stale'"), ("target_optoins", "'target_options'"), ("zzz", "there are allow, ")],
+)
+def test_options_that_nobody_knows_are_refused(option: str, hint: str) -> None:
+    with pytest.raises(OptionError, match=f"no option '{option}'; .*{hint}"):
+        fsspec.filesystem("refmaker", fo={"version": 1, "refs": {".zgroup": '{"zarr_format":2}'}}, **{option: 1})
+
+
+def test_options_of_every_fsspec_filesystem_are_taken() -> None:
+    found = fsspec.filesystem(
+        "refmaker", fo={"version": 1, "refs": {".zgroup": '{"zarr_format":2}'}}, use_listings_cache=False, batch_size=9
+    )
+    assert found.exists(".zgroup")

@@ -79,6 +79,8 @@ def nodata_of(series: Series, kind: np.dtype[Any], notes: list[Note], path: str)
     if not isinstance(text, str) or not text.strip("\0 "):
         return None
     value = _number(text.strip("\0 ").replace(",", "."))
+    if value == 0 and kind.kind == "b":
+        return None  # absent chunks read so anyway, and readers would make objects of masked truth values
     found = None if value is None else _fitting(value, kind)
     if found is None:
         notes.append(Note(path, "fill-value", f"its no-data value {text!r} is no {kind} and is not used"))
@@ -97,6 +99,8 @@ def _number(text: str) -> int | float | None:
 def _fitting(value: float, kind: np.dtype[Any]) -> Any:
     """Return the number as a scalar of type ``kind``, or None."""
     native = kind.newbyteorder("=")
+    if kind.kind == "b":
+        return np.True_ if value == 1 else None
     if kind.kind in "iu":
         limits = np.iinfo(native)
         fits = math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max

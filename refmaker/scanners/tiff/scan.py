@@ -211,7 +211,7 @@ class _Scan:
         attributes: dict[str, JSON] = dict(image_attributes(series, level, self.notes, path))
         attributes.update(coordinates.attributes)
         fill_value = nodata_of(series, kind, self.notes, path)
-        if fill_value is not None and kind.kind != "c":
+        if fill_value is not None and kind.kind not in "bc":
             attributes["_FillValue"] = fill_value.item()
         return ArrayMetadata(
             shape=level.shape,

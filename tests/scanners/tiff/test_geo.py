@@ -154,6 +154,22 @@ def test_nodata_is_the_fill_value(dtype: str, nodata: float, tmp_path: Path) -> 
     assert_like_rasterio(path)
 
 
+@pytest.mark.parametrize("nodata", [0, 1])
+def test_absent_tiles_of_one_bit_are_nodata(nodata: int, tmp_path: Path) -> None:
+    path = tmp_path / "it.tif"
+    tiles = {"tiled": True, "blockxsize": 16, "blockysize": 16, "SPARSE_OK": "TRUE", "NBITS": 1}
+    size = {"count": 1, "height": 32, "width": 32, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", nodata=nodata, transform=NORTH_UP, **size, **tiles) as file:
+        file.write(np.eye(16, 32, dtype="u1")[np.newaxis], window=((0, 16), (0, 32)))
+    with rasterio.open(path) as file:
+        want = file.read(1)
+    result = scanned(path)
+    data = array_at(result, "data")
+    assert data.manifest.present < 4
+    assert "_FillValue" not in data.metadata.attributes
+    np.testing.assert_array_equal(values_of(data, result), want.astype(bool))
+
+
 def described(file: Any, *, alike: bool) -> None:
     for band in (1, 2):
         step = 0 if alike else band
