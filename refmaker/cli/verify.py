@@ -3,17 +3,19 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from refmaker import __version__
 from refmaker.cli.documented import Verb
-from refmaker.cli.failures import ExitCode, Settings, debug_option, reported
+from refmaker.cli.failures import ExitCode, Failure, Settings, attempt, debug_option, reported
 from refmaker.cli.options import check_report, options_of, storage_option
 from refmaker.cli.progress import following
 from refmaker.cli.text import aligned, counted, shown
-from refmaker.source.location import without_credentials
+from refmaker.errors import OptionError
+from refmaker.source.location import local_path, without_credentials
 
 if TYPE_CHECKING:
     from refmaker.verify.findings import Verification
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["verify_command"]
 
 REPORT_VERSION = 1
+MOST_NAMED = 3
+"""Arrays that the last line names."""
+MOST_SKIPPED = 5
+"""What references lack that is listed unless all is asked for."""
+SUFFIXES = (".json", ".json.zst", ".json.gz", ".parq", ".parquet")
 MOST_ARRAYS = 200
 """Arrays without mismatches that the table lists; the report has all."""
 
@@ -45,7 +52,7 @@ MOST_ARRAYS = 200
     },
     see_also=("refmaker convert --relocate tells references where files are now; refmaker scan makes new ones.",),
 )
-@click.argument("references", metavar="REFS")
+@click.argument("references", metavar="REFS...", nargs=-1, required=True)
 @click.option(
     "--sample",
     type=click.IntRange(1),
@@ -68,14 +75,14 @@ MOST_ARRAYS = 200
     help="URLs that files may lie under, besides those that references may name anyway; '*' allows all. Repeatable.",
 )
 @storage_option
-@click.option("-v", "--verbose", is_flag=True, help="List what could not be checked, not only how much.")
+@click.option("-v", "--verbose", is_flag=True, help="List what was not compared and why, not only how much.")
 @debug_option
 @click.pass_obj
 def verify_command(
     settings: Settings,
     /,
     *,
-    references: str,
+    references: tuple[str, ...],
     sample: int | None,
     everything: bool,
     native: bool,
@@ -86,31 +93,72 @@ def verify_command(
 ) -> int:
     """Hold references against the files that they were made of.
 
-    REFS is the path or URL of a document. Every file must be there and unchanged, every chunk's bytes inside it and
-    over no other's; the chunks that are read must decode, to the values that the native library reads.
+    REFS are paths or URLs of documents. Every file must be there and unchanged, every chunk's bytes inside it and over
+    no other's; the chunks that are read must decode, to the values that the native library reads. Of several files
+    every chunk must lie where the others of its file say. What was compared with nothing is said.
     """
-    from refmaker import verify
     from refmaker.verify.run import SAMPLE
 
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other")
-    check_report(report, references)
-    with following(1) as tell:
-        tell(f"verifying {without_credentials(references)}", 0)
-        found = verify(
-            references,
-            sample=None if everything else sample or SAMPLE,
-            native=native,
-            storage_options=storage_options,
-            allow=allow,
-        )
-    for line in lines(references, found, verbose=verbose):
-        click.echo(line)
-    code = ExitCode.DONE if found.ok else ExitCode.MISMATCH
+    check_report(report, *references)
+    chosen = None if everything else sample or SAMPLE
+    codes: list[ExitCode] = []
+    reports: list[dict[str, Any]] = []
+    with following(len(references)) as tell:
+        for number, name in enumerate(references):
+            tell(f"verifying {without_credentials(name)}", number)
+            found = _verified(name, len(references), settings, chosen, native, storage_options, allow)
+            if isinstance(found, Failure):
+                found.show()
+                codes.append(found.exit_code)
+                reports.append({"references": name, "exit_code": int(found.exit_code), "error": found.message})
+                continue
+            for line in lines(name, found, verbose=verbose):
+                click.echo(line)
+            codes.append(ExitCode.DONE if found.ok else ExitCode.MISMATCH)
+            reports.append(report_json(name, found, codes[-1]))
+    code = max(codes)
     if report is None:
         return code
-    content = report_json(references, found, code)
+    head = {"report_version": REPORT_VERSION, "refmaker_version": __version__, "exit_code": int(code)}
+    content = reports[0] if len(reports) == 1 else {**head, "documents": reports}
     return reported(lambda: _write(content, report, storage_options), code, settings)
+
+
+def _verified(
+    name: str,
+    of: int,
+    settings: Settings,
+    sample: int | None,
+    native: bool,
+    storage_options: dict[str, Any] | None,
+    allow: tuple[str, ...],
+) -> "Verification | Failure":
+    """Return what came of one document; one of several that cannot be read is a value, so that others are read."""
+    from refmaker import verify
+
+    def work() -> "Verification":
+        _check_is_document(name)
+        return verify(name, sample=sample, native=native, storage_options=storage_options, allow=allow)
+
+    return work() if of == 1 else attempt(work, settings)
+
+
+def _check_is_document(name: str) -> None:
+    """Refuse a directory that is no document in Parquet, and say what to give instead.
+
+    Raises:
+        OptionError: it is one.
+    """
+    path = local_path(name)
+    if path is None or not Path(path).is_dir() or (Path(path) / ".zmetadata").exists():
+        return
+    inside = sorted(one.name for one in Path(path).iterdir() if one.name.endswith(SUFFIXES))
+    way = (
+        f"give its documents, such as {name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else "it has no documents"
+    )
+    raise OptionError(f"is a directory, not references: {way}", location=name)
 
 
 def lines(name: str, found: "Verification", *, verbose: bool) -> Iterator[str]:
@@ -125,16 +173,39 @@ def lines(name: str, found: "Verification", *, verbose: bool) -> Iterator[str]:
         yield f"... and {len(found.arrays) - len(listed)} more without mismatches; --report lists all"
     for mismatch in found.mismatches:
         yield f"mismatch: {shown(str(mismatch))}"
-    if found.unchecked:
-        yield f"{counted(len(found.unchecked), 'thing')} could not be checked{'' if verbose else '; -v lists them'}"
-        if verbose:
-            yield from (f"  {shown(str(one))}" for one in found.unchecked)
+    for path, reason in found.skipped[: None if verbose else MOST_SKIPPED]:
+        yield f"not in the references: {shown(path)}: {shown(reason)}"
+    if len(found.skipped) > MOST_SKIPPED and not verbose:
+        yield f"not in the references: {len(found.skipped) - MOST_SKIPPED} more; -v lists them"
+    lacking = [array for array in found.arrays if array.not_compared]
+    if (found.unchecked or lacking) and verbose:
+        yield from (f"not compared: {shown(array.path)}: {array.not_compared}" for array in lacking)
+        yield from (f"could not be checked: {shown(str(one))}" for one in found.unchecked)
     read, compared = (sum(getattr(array, what) for array in found.arrays) for what in ("read", "compared"))
     yield (
-        f"{shown(name)}: {'fits' if found.ok else 'DOES NOT FIT'}: {counted(len(found.arrays), 'array')} in "
+        f"{shown(name)}: {_verdict(found)}{counted(len(found.arrays), 'array')} in "
         f"{counted(found.sources, 'file')}, {counted(read, 'chunk')} read, {compared} compared, "
         f"{len(found.mismatches)} mismatch{'' if len(found.mismatches) == 1 else 'es'}, {found.seconds:.1f} s"
     )
+
+
+def _verdict(found: "Verification") -> str:
+    """Return whether it fits, and what that does not speak of."""
+    lacking = [array.path for array in found.arrays if array.not_compared]
+    parts = []
+    if lacking:
+        more = len(lacking) - MOST_NAMED
+        names = ", ".join([*map(shown, lacking[:MOST_NAMED]), *([f"and {more} more"] if more > 0 else [])])
+        parts.append(f"{len(lacking)} of {counted(len(found.arrays), 'array')} not compared with its files: {names}")
+    if found.unchecked:
+        parts.append(f"{counted(len(found.unchecked), 'thing')} could not be checked (-v lists them)")
+    if not found.ok:
+        parts.insert(0, "DOES NOT FIT")
+    elif not found.arrays:
+        parts.insert(0, "has no arrays, so nothing was compared")
+    else:
+        parts.insert(0, "fits")
+    return "; ".join(parts) + ": "
 
 
 def report_json(name: str, found: "Verification", code: ExitCode) -> dict[str, Any]:
@@ -150,6 +221,7 @@ def report_json(name: str, found: "Verification", code: ExitCode) -> dict[str, A
         "arrays": [asdict(array) for array in found.arrays],
         "mismatches": [asdict(one) for one in found.mismatches],
         "unchecked": [asdict(one) for one in found.unchecked],
+        "skipped": [{"path": path, "reason": reason} for path, reason in found.skipped],
     }
 
 

@@ -12,6 +12,7 @@ from refmaker.model.chunks import INLINE
 from refmaker.model.keys import chunk_key, chunk_position, key_of
 from refmaker.serve.array_reader import ArrayReader
 from refmaker.serve.selection import outer
+from refmaker.verify.arrangement import Arrangement
 from refmaker.verify.comparing import differing, same_dtype, value_text
 from refmaker.verify.findings import Check, Findings
 from refmaker.verify.native import NativeError, NativeFile
@@ -33,7 +34,8 @@ class ArrayCheck:
         array: what the references say.
         reader: reads it.
         answering: numbers of the sources that are there; chunks in others are not read.
-        natives: for chunks whose place in a source is looked up; None: no such comparison.
+        natives: for arrays of several sources; None: no such comparison.
+        arrangement: which part of such an array is which source's.
         native: the library that reads the whole array, or None.
         native_path: the array's path there.
         mismatches: what is wrong.
@@ -47,6 +49,7 @@ class ArrayCheck:
     reader: ArrayReader
     answering: frozenset[int]
     natives: Natives | None
+    arrangement: Arrangement
     native: NativeFile | None
     native_path: str
     mismatches: Findings
@@ -147,7 +150,7 @@ class ArrayCheck:
                 self._tell(one, values[inner], theirs[inner], wrong)
 
     def _compare_by_range(self, window: Window) -> None:
-        """Compare a chunk with what lies at its place in its source, where a scan of that finds it."""
+        """Compare a chunk with what its source has where the chunk belongs."""
         natives = self.natives
         chunk = self.array.manifest.lookup(chunk_position(window.first, self.array.manifest.grid_shape))
         if natives is None or chunk is None or chunk.location_id >= INLINE:
@@ -156,13 +159,14 @@ class ArrayCheck:
         native = natives.get(chunk.location_id)
         if values is None or native is None:
             return
-        place = natives.place(chunk)
-        if place is None:
-            sentence = "scanning the source again finds no chunk in its range, so it is not compared"
+        box = window.slices(self.array)
+        part = self.arrangement.part_of(self.path, chunk.location_id, box)
+        if part is None:
+            sentence = "scanning its source again does not tell its place there, so it is not compared"
             self.unchecked.add(Check.VALUES, self._name(window), sentence, of=self.path)
             return
         try:
-            theirs = native.read(place.path, place.window)
+            theirs = native.read(part.path, part.window(box))
         except NativeError as error:
             self.unchecked.add(Check.VALUES, self._name(window), error.message, of=self.path)
             return

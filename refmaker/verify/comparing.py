@@ -12,7 +12,16 @@ from refmaker.model.attributes import JSON
 from refmaker.verify.findings import Check
 from refmaker.verify.native import NativeArray
 
-__all__ = ["attribute_differences", "differing", "metadata_differences", "same_dtype", "value_text"]
+__all__ = [
+    "attribute_differences",
+    "differing",
+    "metadata_differences",
+    "same_dtype",
+    "same_json",
+    "same_names",
+    "same_scalar",
+    "value_text",
+]
 
 Difference = tuple[Check, str]
 
@@ -29,7 +38,7 @@ def metadata_differences(metadata: ArrayMetadata, native: NativeArray) -> Iterat
     if fill is None:
         if native.must_fill and native.fill_values:
             yield Check.FILL, f"there is no fill value, and {value_text(native.fill_values[0])} in the file"
-    elif not any(_same_scalar(fill, one) for one in native.fill_values):
+    elif not any(same_scalar(fill, one) for one in native.fill_values):
         told = " or ".join(map(value_text, native.fill_values)) or "none"
         yield Check.FILL, f"the fill value is {value_text(fill)}, and {told} in the file"
 
@@ -49,7 +58,7 @@ def attribute_differences(
         if name not in ours:
             if repr(name) not in dropped:
                 yield Check.ATTRIBUTES, f"{name!r} is missing; it is {value_text(value)} in the file"
-        elif not _same_json(ours[name], value) and name not in more:
+        elif not same_json(ours[name], value) and name not in more:
             yield Check.ATTRIBUTES, f"{name!r} is {value_text(ours[name])}, and {value_text(value)} in the file"
     for name in ours.keys() - theirs.keys() - more:
         yield Check.ATTRIBUTES, f"{name!r} is {value_text(ours[name])}, and the file has no such attribute"
@@ -67,6 +76,11 @@ def same_dtype(ours: np.dtype[Any], theirs: np.dtype[Any]) -> bool:
     if ours.subdtype is not None and theirs.subdtype is not None:
         return ours.shape == theirs.shape and same_dtype(ours.base, theirs.base)
     return np.dtype(ours.str).newbyteorder("=") == np.dtype(theirs.str).newbyteorder("=")
+
+
+def same_names(ours: tuple[str, ...], theirs: tuple[str, ...], *, foreign: bool) -> bool:
+    """Whether dimensions are named alike; names that are ``foreign``, not a scan's, need only be in no other order."""
+    return ours == theirs or (foreign and sorted(ours) != sorted(theirs))
 
 
 def differing(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -104,7 +118,8 @@ def _text(value: Any) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def _same_scalar(one: Any, other: Any) -> bool:
+def same_scalar(one: Any, other: Any) -> bool:
+    """Whether two fill values are one value: of any byte order, NaN like NaN, text with or without its padding."""
     if isinstance(one, bytes) or isinstance(other, bytes):
         return _text(one).rstrip(b"\0") == _text(other).rstrip(b"\0")
     mine, theirs = np.asarray(one), np.asarray(other)
@@ -119,11 +134,12 @@ def _same_scalar(one: Any, other: Any) -> bool:
         return bool(one == other)
 
 
-def _same_json(one: JSON, other: JSON) -> bool:
+def same_json(one: JSON, other: JSON) -> bool:
+    """Whether two attributes are one value; NaN is NaN."""
     if isinstance(one, list) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_same_json(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(same_json(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same_json(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(same_json(one[name], other[name]) for name in one)
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
         return math.isnan(other)
     return type(one) is type(other) and one == other

@@ -23,6 +23,8 @@ class Check(StrEnum):
     """Chunks share bytes only where they can."""
     DECODE = "decode"
     """A chunk reads in full and decodes to the declared shape."""
+    ARRANGEMENT = "arrangement"
+    """In references of several sources, a source's chunks lie where its other chunks say, and none is missing."""
     NATIVE = "native"
     """The native library opens the source and finds the array in it."""
     SHAPE = "shape"
@@ -91,6 +93,7 @@ class ArrayResult:
         compared: those of them whose values were compared with the native library's.
         native: the library, or "" if there was no comparison.
         mismatches: findings about it.
+        not_compared: why none of its values was compared with its files, or "".
     """
 
     path: str
@@ -100,6 +103,7 @@ class ArrayResult:
     compared: int
     native: str
     mismatches: int
+    not_compared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Verification:
         mismatches: what is wrong; empty: nothing that was looked at.
         unchecked: what could not be checked, and why.
         seconds: what it took.
+        skipped: what the document's own report says was left out: (path, why).
     """
 
     arrays: tuple[ArrayResult, ...]
@@ -119,6 +124,7 @@ class Verification:
     mismatches: tuple[Finding, ...]
     unchecked: tuple[Finding, ...]
     seconds: float
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def ok(self) -> bool:

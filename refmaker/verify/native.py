@@ -1,9 +1,10 @@
 """What a native library says that a file holds, in one shape for all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from refmaker.errors import RefmakerError
 from refmaker.model.array import VirtualArray
 from refmaker.model.attributes import JSON
 from refmaker.source.location import OpenedFile
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = ["NativeArray", "NativeError", "NativeFile", "native_library", "open_native"]
 
@@ -55,6 +59,9 @@ class NativeFile(Protocol):
     def read(self, path: str, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return a part of an array's values."""
 
+    def groups(self) -> list[str]:
+        """Return the groups that references may have as their root, besides the file's own."""
+
     def group_attributes(self, path: str) -> Mapping[str, JSON] | None:
         """Return a group's attributes, or None where references hold computed ones."""
 
@@ -85,5 +92,44 @@ def open_native(opened: OpenedFile, scanner: str) -> NativeFile:
         NativeError: the library does not open it.
     """
     module, _, name = LIBRARIES[scanner].partition(":")
-    found: NativeFile = getattr(import_module(module), name)(opened)
-    return found
+    try:
+        return _Guarded(getattr(import_module(module), name)(opened))
+    except RefmakerError:
+        raise
+    except Exception as error:
+        raise NativeError(f"its library cannot open it: {type(error).__name__}: {error}") from error
+
+
+class _Guarded:
+    """A file whose library raises nothing but NativeError: broken files make libraries raise anything."""
+
+    def __init__(self, native: NativeFile) -> None:
+        self._native = native
+        self.library = native.library
+
+    def find(self, path: str, array: VirtualArray) -> NativeArray | None:
+        return self._asked(self._native.find, path, array)
+
+    def read(self, path: str, window: tuple[slice, ...]) -> npt.NDArray[Any]:
+        return self._asked(self._native.read, path, window)
+
+    def group_attributes(self, path: str) -> Mapping[str, JSON] | None:
+        return self._asked(self._native.group_attributes, path)
+
+    def groups(self) -> list[str]:
+        return self._asked(self._native.groups)
+
+    def is_computed(self, path: str) -> bool:
+        return self._native.is_computed(path)
+
+    def close(self) -> None:
+        with suppress(NativeError):
+            self._asked(self._native.close)
+
+    def _asked(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except NativeError:
+            raise
+        except Exception as error:
+            raise NativeError(f"{self.library} cannot read it: {type(error).__name__}: {error}") from error

@@ -124,6 +124,8 @@ class HDF5:
     def read(self, path: str, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Return values: text as bytes, references as paths, in bytes too."""
         dataset = self._dataset(path)
+        if dataset is None:
+            raise NativeError(f"h5py finds no {path!r} in the file")
         outer = window[: len(dataset.shape)]
         try:
             got = dataset[outer] if outer else dataset[()]

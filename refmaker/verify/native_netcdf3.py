@@ -81,6 +81,10 @@ class NetCDF3:
         except (*NETCDF_ERRORS, MemoryError) as error:
             raise NativeError(f"netCDF4 cannot read it: {error}") from error
 
+    def groups(self) -> list[str]:
+        """No others."""
+        return []
+
     def group_attributes(self, path: str) -> Mapping[str, JSON] | None:
         """Return the file's attributes."""
         return None if path else _attributes(self._file)

@@ -89,6 +89,10 @@ class Tiff:
             values = values.reshape([n for n in values.shape if n != 1])
         return values[window]
 
+    def groups(self) -> list[str]:
+        """No others."""
+        return []
+
     def group_attributes(self, path: str) -> Mapping[str, JSON] | None:  # noqa: ARG002
         """Nothing: they are computed from tags."""
         return None

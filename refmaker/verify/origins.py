@@ -1,37 +1,18 @@
-"""Which array of which source file an array of the references is: by its path, else by where its chunks lie.
-
-References of one file have the file's paths. In references of several files an array may come from any, and a chunk's
-place in the file is found by scanning that file again and looking for the chunk's range.
-"""
+"""Sources open in their native libraries, and which group of one file is the references' root."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-import numpy as np
 
 from refmaker.errors import RefmakerError
 from refmaker.model.array import VirtualArray
-from refmaker.model.chunks import INLINE, ChunkRef
-from refmaker.model.group import walk_arrays
-from refmaker.model.keys import chunk_index
-from refmaker.model.reference_set import ReferenceSet
-from refmaker.scanners.registry import detect, scan
+from refmaker.scanners.registry import detect
 from refmaker.verify.findings import Check, Findings
 from refmaker.verify.native import NativeError, NativeFile, native_library, open_native
 from refmaker.verify.sources import Sources
 
-__all__ = ["Natives", "Place"]
+__all__ = ["Natives", "file_path"]
 
 MOST_OPEN = 16
 """Files that are kept open in their libraries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A chunk's place in a source: the window of an array there."""
-
-    path: str
-    window: tuple[slice, ...]
 
 
 class Natives:
@@ -43,7 +24,6 @@ class Natives:
         self._unchecked = unchecked
         self._open: dict[int, tuple[NativeFile, object]] = {}
         self._failed: set[int] = set()
-        self._scans: dict[int, dict[tuple[int, int], Place]] = {}
 
     def close(self) -> None:
         """Close all files."""
@@ -82,39 +62,6 @@ class Natives:
             kept.source.close()  # type: ignore[attr-defined]
         self._open[number] = native, opened
         return native
-
-    def place(self, chunk: ChunkRef) -> Place | None:
-        """Return the place in its source of the chunk that lies there, or None if a scan finds none in that range."""
-        number = chunk.location_id
-        if number not in self._scans:
-            if len(self._scans) >= MOST_OPEN:
-                del self._scans[next(iter(self._scans))]
-            self._scans[number] = self._places(number)
-        return self._scans[number].get((chunk.offset, chunk.length))
-
-    def _places(self, number: int) -> dict[tuple[int, int], Place]:
-        url = self._sources.table[number].url
-        try:
-            scanned = scan(url, on_unsupported="skip", storage_options=self._sources.storage_options)
-        except RefmakerError as error:
-            self._unchecked.add(Check.NATIVE, url, f"scanning it again: {error.message}")
-            return {}
-        return _places(scanned)
-
-
-def _places(scanned: ReferenceSet) -> dict[tuple[int, int], Place]:
-    """Return (offset, length) -> place of every chunk in the scanned file itself."""
-    found: dict[tuple[int, int], Place] = {}
-    for path, array in walk_arrays(scanned.root):
-        metadata, grid = array.metadata, array.manifest.grid_shape
-        for block in array.manifest.blocks():
-            rows = np.flatnonzero((block.location_id != INLINE) & (block.location_id == 0))
-            for row in rows.tolist():
-                index = chunk_index(int(block.position[row]), grid)
-                spans = zip(index, metadata.chunk_shape, metadata.shape, strict=True)
-                window = tuple(slice(i * c, min(i * c + c, n)) for i, c, n in spans)
-                found.setdefault((int(block.offset[row]), int(block.length[row])), Place(path, window))
-    return found
 
 
 def file_path(native: NativeFile, arrays: Mapping[str, VirtualArray], groups: list[str]) -> str:

@@ -5,24 +5,34 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from refmaker.errors import OptionError
+from refmaker.errors import OptionError, RefmakerError
 from refmaker.model.array import VirtualArray
+from refmaker.model.chunks import INLINE
 from refmaker.model.group import VirtualGroup, walk
+from refmaker.model.keys import chunk_position, parent_path
 from refmaker.model.reference_set import ReferenceSet
 from refmaker.serve.allowed import AllowedLocations
+from refmaker.serve.array_reader import ArrayReader
 from refmaker.serve.opened import OpenedReferences, open_given
 from refmaker.serve.options import ServeOptions
+from refmaker.serve.selection import outer
 from refmaker.source.location import options_for
+from refmaker.verify.arrangement import Arrangement
 from refmaker.verify.array_check import ArrayCheck
-from refmaker.verify.comparing import attribute_differences, metadata_differences
+from refmaker.verify.combined import BY_NAME, attributes_of_several, inlined_values, metadata_of_several
+from refmaker.verify.comparing import attribute_differences, metadata_differences, same_names
 from refmaker.verify.findings import ArrayResult, Check, Findings, Verification
 from refmaker.verify.native import NativeArray, NativeError, NativeFile
 from refmaker.verify.origins import Natives, file_path
 from refmaker.verify.ranges import check_ranges
+from refmaker.verify.rescans import Rescans
 from refmaker.verify.sources import Sources
+from refmaker.verify.windows import windows
 
 __all__ = ["SAMPLE", "verify"]
 
+BY_RANGE = "by range"
+"""Stands for the library where each chunk was compared with its own file."""
 NO_PROTOCOL = "none"
 """Options by protocol have none for it; options for every filesystem do."""
 SAMPLE = 8
@@ -41,8 +51,10 @@ def verify(
 
     Checked are: every source is there and unchanged; every range lies inside its source, and overlaps no other where
     that cannot be; the chunks looked at read in full and decode to the declared shape; and, with ``native``, they
-    hold the values that h5py, netCDF4 or tifffile read, as do data types, fill values and attributes. Arrays that
-    several files were combined into are compared chunk by chunk, each with its place in its own file.
+    hold the values that h5py, netCDF4 or tifffile read, as do data types, fill values and attributes. Dimension names
+    that these do not tell are those of a new scan. Files that were combined are scanned again, those that the sample
+    touches: the chunks of each must lie where the others do, none may be missing, and each is compared with its
+    place in its own file. ``not_compared`` of an array says why none of its values was compared with anything.
 
     Args:
         references: a path or URL, a kerchunk dictionary, or a ReferenceSet.
@@ -85,6 +97,7 @@ def verify(
         mismatches=work.mismatches.listed(),
         unchecked=work.unchecked.listed(),
         seconds=time.perf_counter() - started,
+        skipped=tuple((one.path, one.reason) for one in opened.references.report.skipped),
     )
 
 
@@ -104,6 +117,9 @@ class _Verification:
         )
         self.mismatches, self.unchecked = Findings(), Findings()
         self.natives = Natives(self.sources, self.mismatches, self.unchecked)
+        self._is_one_file = self._made_of_one()
+        self.rescans = Rescans(self.sources, self.unchecked)
+        self.arrangement = Arrangement(self.arrays, self.rescans)
         self.results: list[ArrayResult] = []
         self.located = {path: array.manifest.location_ids().tolist() for path, array in self.arrays.items()}
         self.used: list[int] = sorted({one for ids in self.located.values() for one in ids})
@@ -123,7 +139,11 @@ class _Verification:
         whole = self.natives.get(self.main) if native and self.main is not None else None
         prefix = self._prefix(whole)
         if whole is not None and self._is_one_file:
+            self._is_one_file = not self._has_new_axes(prefix)
+        if whole is not None and self._is_one_file:
             self._check_groups(whole, prefix)
+        if native and not self._is_one_file:
+            self._check_arrangement(sample)
         for path, array in self.arrays.items():
             self._check_array(path, array, whole if native else None, prefix, sample, native=native)
 
@@ -133,24 +153,119 @@ class _Verification:
         """The source whose tree the references may have: the first."""
         return 0 if self.references.sources else None
 
-    @property
-    def _is_one_file(self) -> bool:
+    def _made_of_one(self) -> bool:
         """Whether the references are those of one file (and of raw files and others that it links to)."""
         scanned = [one for one in self.references.sources if one.scanner != "raw"]
         linked = any(dataset.state == "linked" for dataset in self.references.report.datasets)
         return len(scanned) == 1 or linked
 
+    def _has_new_axes(self, prefix: str) -> bool:
+        """Whether arrays have more dimensions than in their one file: combining gave it a place along them."""
+        scanned = self.rescans.get(self.main) if self.main is not None else None
+        for path, array in self.arrays.items() if scanned is not None else ():
+            theirs = scanned.arrays.get(_joined(prefix, path)) if scanned is not None else None
+            shape, more = array.metadata.shape, len(array.metadata.dimension_names)
+            more -= len(theirs.metadata.shape) if theirs is not None else more
+            if theirs is not None and more > 0 and shape == (1,) * more + theirs.metadata.shape:
+                return True
+        return False
+
     def _prefix(self, whole: NativeFile | None) -> str:
         if whole is None or not self.arrays or not self._is_one_file:
             return ""
-        groups: list[str] = getattr(whole, "groups", list)()
+        try:
+            groups = whole.groups()
+        except NativeError as error:
+            self.unchecked.add(Check.NATIVE, "", error.message)
+            groups = []
         return file_path(whole, self.arrays, groups)
+
+    # -- references of several files -----------------------------------------------------------------------------
+    def _check_arrangement(self, sample: int | None) -> None:
+        """Hold what the references say of the sources that the sample touches, or of all, against these."""
+        chosen = set(self.used)
+        if sample is not None:
+            chosen = {one for path, array in self.arrays.items() for one in self._touched(path, array, sample)}
+            if len(chosen) < len(self.used):
+                told = (
+                    f"{len(self.used) - len(chosen)} of {len(self.used)} files were not scanned again, as no chunk of "
+                )
+                self.unchecked.add(Check.ARRANGEMENT, "", f"{told}the sample lies in them")
+        self.arrangement.find(sorted(chosen))
+        complete = len(chosen) == len(self.used)
+        urls = {number: source.url for number, source in enumerate(self.references.sources)}
+        groups: dict[str, dict[tuple[int, str], Mapping[str, Any]]] = {}
+        for path in self.arrays:
+            self.arrangement.check(path, urls, self.mismatches, self.unchecked)
+            for part in self.arrangement.parts[path]:
+                found = self.rescans.get(part.source)
+                group = parent_path(part.path)
+                if found is not None and group in found.groups:
+                    groups.setdefault(parent_path(path), {})[part.source, group] = found.groups[group]
+        for path, every in groups.items():
+            node = self.nodes[path]
+            ours = node.attributes if isinstance(node, VirtualGroup) else {}
+            attributes_of_several(path, ours, list(every.values()), complete=complete, mismatches=self.mismatches)
+
+    def _touched(self, path: str, array: VirtualArray, sample: int) -> set[int]:
+        """Return the sources that a sample of an array lies in, and the first that it has."""
+        grid = array.manifest.grid_shape
+        found = set(self.located[path][:1])
+        for window in windows(path, array, sample):
+            chunk = array.manifest.lookup(chunk_position(window.first, grid))
+            if chunk is not None and chunk.location_id < INLINE:
+                found.add(chunk.location_id)
+        return found
+
+    def _check_several(self, path: str, array: VirtualArray, reader: ArrayReader) -> str:
+        """Hold an array of several sources against these; return why none of its values was compared, or ""."""
+        parts = sorted(self.arrangement.parts[path], key=lambda part: part.source)
+        why = ""
+        if array.manifest.present and not self.located[path]:
+            try:
+                values = reader.read(outer((slice(None),) * len(array.metadata.shape), *_shapes(array)))
+            except (RefmakerError, MemoryError, OverflowError):
+                return "its values do not decode"  # said when its chunks were read
+            why = inlined_values(
+                path, self.arrays, values, self.arrangement.parts, self.natives, self.mismatches, self.unchecked
+            )
+        if why != BY_NAME:
+            scanned = {part.source for part in parts}
+            metadata_of_several(
+                path,
+                array,
+                parts,
+                foreign=self._is_foreign,
+                complete=scanned >= set(self.located[path]) and self.rescans.complete(self.used),
+                mismatches=self.mismatches,
+            )
+        return why
+
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether nobody recorded what the references were scanned from: their dimensions may be named otherwise."""
+        return not any(source.scanner for source in self.references.sources)
+
+    def _check_names(self, path: str, array: VirtualArray, native_path: str) -> None:
+        """Hold an array's dimension names, which its library does not tell, against those that a scan finds."""
+        scanned = self.rescans.get(self.main) if self.main is not None else None
+        theirs = scanned.arrays.get(native_path) if scanned is not None else None
+        if theirs is None or len(theirs.metadata.shape) != len(array.metadata.shape):
+            self.unchecked.add(Check.DIMENSIONS, path, "a scan of its file does not find it, so names are not compared")
+            return
+        ours, names = array.metadata.dimension_names, theirs.metadata.dimension_names
+        if not same_names(ours, names, foreign=self._is_foreign):
+            self.mismatches.add(Check.DIMENSIONS, path, f"are {ours}, and {names} in the file")
 
     # -- groups and arrays ---------------------------------------------------------------------------------------
     def _check_groups(self, whole: NativeFile, prefix: str) -> None:
         for path, node in self.nodes.items():
             if isinstance(node, VirtualGroup):
-                theirs = whole.group_attributes(_joined(prefix, path))
+                try:
+                    theirs = whole.group_attributes(_joined(prefix, path))
+                except NativeError as error:
+                    self.unchecked.add(Check.ATTRIBUTES, path, error.message)
+                    continue
                 if theirs is not None:
                     self._attributes(path, node.attributes, theirs, frozenset())
 
@@ -181,13 +296,20 @@ class _Verification:
             reader=reader,
             answering=frozenset(self.sources.sizes),
             natives=self.natives if by_range else None,
+            arrangement=self.arrangement,
             native=whole if found is not None else None,
             native_path=native_path,
             mismatches=self.mismatches,
             unchecked=self.unchecked,
         )
         check.run(sample)
+        why = self._check_several(path, array, reader) if by_range else ""
+        if by_range and not self.located[path] and not why:
+            check.compared = check.read
         library = whole.library if whole is not None and check.compared and found is not None else ""
+        if not check.compared and check.read:
+            wrong = "it does not fit, as is said of it" if self.mismatches.count(path) else ""
+            why = why or wrong or self._why_not(array, whole, native_path, native=native)
         self.results.append(
             ArrayResult(
                 path=path,
@@ -195,16 +317,26 @@ class _Verification:
                 present=array.manifest.present,
                 read=check.read,
                 compared=check.compared,
-                native=library or ("by range" if check.compared else ""),
+                native=library or (BY_RANGE if check.compared else ""),
                 mismatches=self.mismatches.count(path),
+                not_compared=why if not check.compared else "",
             )
         )
+
+    def _why_not(self, array: VirtualArray, whole: NativeFile | None, native_path: str, *, native: bool) -> str:
+        if not native:
+            return "no comparison was asked for"
+        if whole is not None and self._is_one_file and whole.is_computed(native_path):
+            return "refmaker computes it, and its file does not hold it"
+        if not array.manifest.present:
+            return "it has no chunks"
+        return "its files could not be read for it, as is said of them"
 
     def _found(self, path: str, array: VirtualArray, whole: NativeFile, native_path: str) -> NativeArray | None:
         """Return the array that the file has at a path, if it is comparable; say what its metadata differs in."""
         strict = self._is_one_file
         others = [one for one in self.located[path] if one != self.main]
-        if not strict and others:
+        if not strict and (others or not self.located[path]):
             return None
         try:
             found = whole.find(native_path, array)
@@ -223,6 +355,8 @@ class _Verification:
         if strict:
             for check, sentence in metadata_differences(metadata, found):
                 self.mismatches.add(check, path, sentence)
+            if found.dimensions is None:
+                self._check_names(path, array, native_path)
             if found.attributes is not None:
                 self._attributes(path, metadata.attributes, found.attributes, found.more_attributes)
         return found
@@ -230,3 +364,7 @@ class _Verification:
 
 def _joined(prefix: str, path: str) -> str:
     return f"{prefix}/{path}".strip("/") if prefix else path
+
+
+def _shapes(array: VirtualArray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return array.metadata.shape, array.metadata.chunk_shape

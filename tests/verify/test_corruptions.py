@@ -190,6 +190,11 @@ CASES = [
     Case("no shuffle", metadata("temp/.zarray", filters=None), {"values"}),
     Case("another fill value", metadata("temp/.zarray", fill_value=-1), {"fill"}),
     Case("another attribute", metadata("temp/.zattrs", scale_factor=0.1), {"attributes"}),
+    Case(
+        "dimensions in another order",
+        metadata("ssh/.zattrs", _ARRAY_DIMENSIONS=["lon", "lat", "time"]),
+        {"dimensions"},
+    ),
     Case("an attribute missing", metadata("temp/.zattrs", units=REMOVED), {"attributes"}),
     Case("an attribute too many", metadata("temp/.zattrs", offset=3), {"attributes"}),
     Case("a group's attribute", metadata(".zattrs", Conventions="CF-1.0"), {"attributes"}),
