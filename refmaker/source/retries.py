@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from refmaker.errors import RefmakerError
 
-__all__ = ["HttpStatusError", "ShortAnswerError", "is_passing", "persistent", "told"]
+__all__ = ["HttpStatusError", "ShortAnswerError", "is_absent", "is_passing", "persistent", "told"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ CONNECTION_ERRORS = frozenset({
     "ServiceResponseError",
 })  # fmt: skip
 """What the clients under fsspec (aiohttp, botocore, azure-core) call a broken connection, wherever in the ancestry."""
+ABSENT_STATUSES = frozenset({404, 410})
+ABSENT_ERRNOS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 LONGEST_DELAY = 10.0
 """Seconds; a store that asks for more is not waited for."""
 LONGEST_CHAIN = 10
@@ -68,6 +70,23 @@ def is_passing(error: BaseException) -> bool:
         if status is not None:
             return status in PASSING_STATUSES or (status >= 500 and status not in FINAL_STATUSES)
     return isinstance(error, OSError) and error.errno in PASSING_ERRNOS
+
+
+def is_absent(error: BaseException) -> bool:
+    """Whether a store says that there is no such file: the innermost cause tells.
+
+    Some filesystems make "not found" of every failure, 401 and 503 too, so a status tells before that.
+    """
+    causes = [one for one in _causes(error) if not isinstance(one, RefmakerError)]
+    statuses = [status for one in causes if (status := _status(one)) is not None]
+    if statuses:
+        return statuses[-1] in ABSENT_STATUSES
+    if any({kind.__name__ for kind in type(one).__mro__} & CONNECTION_ERRORS for one in causes):
+        return False
+    failures = [one for one in causes if isinstance(one, OSError)]
+    return bool(failures) and all(
+        isinstance(one, FileNotFoundError | NotADirectoryError) or one.errno in ABSENT_ERRNOS for one in failures
+    )
 
 
 def told(error: Exception) -> str:

@@ -11,22 +11,27 @@ from functools import partial
 from h5py import h5, h5d, h5g, h5l, h5o, h5p
 from h5py._objects import ObjectID
 
-from refmaker.errors import BrokenFileError, RefmakerError, SourceError
+from refmaker.errors import BrokenFileError, RefmakerError, SourceError, UnsupportedError
 from refmaker.model.attributes import text_of
 from refmaker.model.keys import child_path
 from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.dataset_header import ObjectHeader
-from refmaker.scanners.hdf5.file_table import FileTable
+from refmaker.scanners.hdf5.file_table import AbsentFileError, FileTable
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
 from refmaker.scanners.hdf5.messages import Link
 from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
+from refmaker.scanners.hdf5.search_order import EXTERNAL_LINK
 
-__all__ = ["Tree", "open_path", "walk_links"]
+__all__ = ["AbsentObjectError", "Tree", "failure_code", "open_path", "walk_links"]
 
 MOST_LINKS = 64
 """Soft and external links in one path; HDF5's own default is 16."""
 
 Problem = Callable[[str, str, str], None]
+
+
+class AbsentObjectError(KeyError):
+    """A path names nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +194,25 @@ class _Walk:
                 self.note(path, "link", f"a link of user-defined type {link_type} cannot be followed")
                 return
             file, target = open_path(self.files, group.file, group.id, raw)
+        except (AbsentObjectError, AbsentFileError):
+            self.note(path, "dangling-link", f"the link to {target_text or '?'} leads nowhere")
+            return
         except (*H5PY_ERRORS, RefmakerError) as error:
-            reason = f": {error}" if isinstance(error, RefmakerError) and not isinstance(error, SourceError) else ""
-            self.note(path, "dangling-link", f"the link to {target_text or '?'} leads nowhere{reason}")
+            if link_type == h5l.TYPE_SOFT and not isinstance(error, RefmakerError):  # told where the object itself is
+                self.note(path, "dangling-link", f"the link to {target_text or '?'} leads nowhere")
+                return
+            self.broken(path, failure_code(error), f"the link to {target_text or '?'} cannot be followed: {error}")
             return
         new = self.add(group, name, file, target)
         if new is not None:
             self.descend(new)
+
+
+def failure_code(error: Exception) -> str:
+    """Return the code under which an object is left out because of an error."""
+    if isinstance(error, UnsupportedError):
+        return error.code
+    return "source" if isinstance(error, SourceError) else "broken"
 
 
 def _open(group: GroupNode, name: bytes) -> ObjectID:
@@ -235,8 +252,9 @@ def open_path(files: FileTable, file: Hdf5File, start: ObjectID, path: bytes) ->
         path: link names with slashes between them.
 
     Raises:
-        KeyError: there is no such object, or links lead in a circle.
-        SourceError, BrokenFileError: an external link leads to no HDF5 file.
+        AbsentObjectError: there is no such object, or links lead in a circle.
+        AbsentFileError: an external link leads to no file.
+        SourceError, BrokenFileError, UnsupportedError: it leads to one that cannot be read.
     """
     here = h5g.open(file.id, b"/") if path.startswith(b"/") else start
     names, links = path.split(b"/")[::-1], 0
@@ -245,20 +263,20 @@ def open_path(files: FileTable, file: Hdf5File, start: ObjectID, path: bytes) ->
         if name in {b"", b"."}:
             continue
         if not isinstance(here, h5g.GroupID):
-            raise KeyError(f"{text_of(name)!r} in something that is no group")
+            raise AbsentObjectError(f"{text_of(name)!r} in something that is no group")
         if not here.links.exists(name):
-            raise KeyError(f"there is no {text_of(name)!r}")
+            raise AbsentObjectError(f"there is no {text_of(name)!r}")
         link_type = here.links.get_info(name).type
         if link_type == h5l.TYPE_HARD:
             here = h5o.open(here, name)
             continue
         links += 1
         if links > MOST_LINKS or link_type not in {h5l.TYPE_SOFT, h5l.TYPE_EXTERNAL}:
-            raise KeyError(f"{text_of(name)!r} is a link of another type, or leads in a circle")
+            raise AbsentObjectError(f"{text_of(name)!r} is a link of another type, or leads in a circle")
         target = here.links.get_val(name)
         if link_type == h5l.TYPE_EXTERNAL:
             file_name, target = target
-            file = files.linked_hdf5(file, text_of(file_name))
+            file = files.linked_hdf5(file, text_of(file_name), EXTERNAL_LINK)
             here = h5g.open(file.id, b"/")
         elif target.startswith(b"/"):
             here = h5g.open(file.id, b"/")
@@ -285,6 +303,6 @@ def walk_links(files: FileTable, note: Problem, broken: Problem) -> Tree:
     Args:
         files: opens files that links name.
         note: called with (path, code, sentence) for links that lead nowhere or back.
-        broken: called likewise for objects that HDF5 cannot open.
+        broken: called likewise for objects that HDF5 cannot open, and links to files that are there and unreadable.
     """
     return _Walk(files, note, broken).run()

@@ -17,12 +17,12 @@ from refmaker.scanners.hdf5.attributes import ObjectAttributes
 from refmaker.scanners.hdf5.decoded import decoded_chunk, native_values, raw_bytes
 from refmaker.scanners.hdf5.dimensions import Dimensions, Extent, is_dimension_only, netcdf_name
 from refmaker.scanners.hdf5.element_types import element_type
-from refmaker.scanners.hdf5.file_table import FileTable
+from refmaker.scanners.hdf5.file_table import AbsentFileError, FileTable
 from refmaker.scanners.hdf5.fill_values import choose_fill_value, native_fill
 from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS
-from refmaker.scanners.hdf5.links import Tree, walk_links
+from refmaker.scanners.hdf5.links import Tree, failure_code, walk_links
 from refmaker.scanners.hdf5.nodes import DatasetNode, GroupNode
-from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
+from refmaker.scanners.hdf5.storage import Dataset, Stored, notes_of_library_read, stored, whole
 from refmaker.scanners.registry import ScanOptions
 from refmaker.source.collector import collector_paused
 from refmaker.source.location import OpenedFile
@@ -103,6 +103,8 @@ class _Scan:
             message, location = f"{reason}; {WAY_OUT}", self.files.main.opened.url
             if code == "broken":
                 raise BrokenFileError(message, location=location, path=path)
+            if code == "source":
+                raise SourceError(message, location=location, path=path)
             raise UnsupportedError(message, code=code, location=location, path=path)
         self.skipped.append(DatasetReport(path, DatasetState.SKIPPED, code, reason))
 
@@ -229,8 +231,7 @@ class _Scan:
         try:
             array, report = self.express(path, node)
         except (RefmakerError, *H5PY_ERRORS) as error:
-            code = error.code if isinstance(error, UnsupportedError) else "broken"
-            code = "missing-file" if isinstance(error, SourceError) else code
+            code = "missing-file" if isinstance(error, AbsentFileError) else failure_code(error)
             reason = error.message if isinstance(error, RefmakerError) else f"HDF5 cannot read it: {error}"
             self.left_out(path, code, reason)
             return None
@@ -290,7 +291,12 @@ def extent_of(node: DatasetNode, shape: tuple[int, ...], maxshape: tuple[int | N
 
 
 def _decoded(dataset: Dataset) -> tuple[Stored, tuple[Codec, ...]]:
-    """Return a dataset read through h5py, in one inlined chunk."""
+    """Return a dataset read through h5py, in one inlined chunk.
+
+    Raises:
+        UnsupportedError, BrokenFileError, SourceError: libhdf5 would not read it, or fill where there are data.
+    """
+    notes = notes_of_library_read(dataset)
     chunk_shape = whole(dataset.shape)
     grid = grid_of(dataset.shape, chunk_shape)
     if 0 in grid:
@@ -299,7 +305,7 @@ def _decoded(dataset: Dataset) -> tuple[Stored, tuple[Codec, ...]]:
     else:
         chunk, codec = decoded_chunk(dataset.node, dataset.element)
         manifest = ChunkManifest.inlined(grid, [chunk])
-    return Stored(chunk_shape, manifest, (codec,) if codec else (), DatasetState.INLINED), ()
+    return Stored(chunk_shape, manifest, (codec,) if codec else (), DatasetState.INLINED, notes), ()
 
 
 def _filled(dataset: Dataset, place: Stored) -> Stored:
@@ -326,7 +332,7 @@ def _mended(dataset: Dataset, place: Stored) -> tuple[Stored, tuple[Codec, ...]]
     element = dataset.element
     if not element.fixups or not place.manifest.present:
         return place, ()
-    if dataset.stored_nbytes > MEND_BY_INLINING_BELOW:
+    if dataset.stored_nbytes > MEND_BY_INLINING_BELOW or (place.state is DatasetState.LINKED and dataset.is_remote):
         return place, element.fixups
     values = native_values(dataset.node.id, element).tobytes()
     if values == raw_bytes(dataset.node.id, dataset.stored_nbytes):

@@ -29,7 +29,7 @@ from refmaker.scanners.hdf5.filters import filter_steps
 from refmaker.scanners.hdf5.hdf5_file import Hdf5File
 from refmaker.scanners.hdf5.nodes import DatasetNode
 
-__all__ = ["Dataset", "Stored", "stored"]
+__all__ = ["Dataset", "Stored", "notes_of_library_read", "stored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ class Dataset:
     def header(self) -> DatasetHeader:
         """What its object header says."""
         return self.node.header
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its file is in a store, where libhdf5 finds no other files (and may take local ones for them)."""
+        return self.file.opened.path is None
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -300,6 +305,26 @@ def _with_decoded(
     return ChunkManifest.from_positions(
         grid, index.position, location_id=location_id, offset=offset, length=length, inline=b"".join(parts)
     )
+
+
+def notes_of_library_read(dataset: Dataset) -> list[tuple[str, str]]:
+    """Check that libhdf5 reads a dataset's values; return what is to be told of them.
+
+    Raises:
+        UnsupportedError: it would look for other files on this machine, and the dataset's file is in a store.
+        UnsupportedError, BrokenFileError, SourceError: a source of a virtual dataset cannot be read, where libhdf5
+            returns the fill value.
+    """
+    if dataset.header.layout_class == h5d.VIRTUAL:
+        from refmaker.scanners.hdf5.virtual_sources import notes_on_sources
+
+        return notes_on_sources(dataset.files, dataset.node)
+    if dataset.header.is_external and dataset.is_remote:
+        raise UnsupportedError(
+            "values in other, raw files that must be converted, which is done for local files: download them",
+            code="external-storage",
+        )
+    return []
 
 
 def _virtual(dataset: Dataset) -> Stored:

@@ -14,29 +14,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5g, h5s
+from h5py import h5d, h5s
 
-from refmaker.errors import RefmakerError, SourceError, UnsupportedError
+from refmaker.errors import UnsupportedError
 from refmaker.model.array import Codec, grid_of
-from refmaker.model.attributes import text_of
 from refmaker.model.chunks import INLINE, MISSING, ChunkManifest
 from refmaker.model.reference_set import DatasetState
-from refmaker.scanners.hdf5.attributes import object_address
 from refmaker.scanners.hdf5.decoded import native_values
 from refmaker.scanners.hdf5.element_types import element_type
-from refmaker.scanners.hdf5.file_table import FileTable
 from refmaker.scanners.hdf5.fill_values import native_fill
-from refmaker.scanners.hdf5.hdf5_file import H5PY_ERRORS, Hdf5File
-from refmaker.scanners.hdf5.links import open_path
-from refmaker.scanners.hdf5.nodes import DatasetNode
 from refmaker.scanners.hdf5.storage import Dataset, Stored, stored, whole
+from refmaker.scanners.hdf5.virtual_sources import (
+    MOST_BLOCKS,
+    is_printf,
+    is_regular,
+    named_sources,
+    notes_on_sources,
+    source_node,
+)
 
 __all__ = ["virtual"]
 
 INLINE_UNALIGNED_BELOW = 1 << 20
 """Bytes below which a virtual dataset that fits no chunk grid is stored as values."""
-MOST_BLOCKS = 1_000_000
-"""Blocks that one mapping may stand for."""
 MOST_CHUNKS = 100_000_000
 """Chunks of a grid that is laid out in memory, 20 bytes each."""
 
@@ -93,21 +93,22 @@ def virtual(dataset: Dataset) -> Stored:
     """Return the storage of a virtual dataset.
 
     Raises:
-        UnsupportedError: its mappings fit no chunk grid, and it is too large to be inlined.
-        SourceError: a source file is there but cannot be read.
+        UnsupportedError: its mappings fit no chunk grid, and it is too large to be inlined, or in a store.
+        UnsupportedError, BrokenFileError, SourceError: a source is there but cannot be read.
     """
+    notes = notes_on_sources(dataset.files, dataset.node, is_read=False)
     try:
-        return _linked(dataset)
+        place = _linked(dataset)
     except _NotOnChunksError as error:
-        if dataset.stored_nbytes > INLINE_UNALIGNED_BELOW or 0 in dataset.shape:
+        if dataset.stored_nbytes > INLINE_UNALIGNED_BELOW or 0 in dataset.shape or dataset.element.fixups:
             raise
+        notes = notes_on_sources(dataset.files, dataset.node)
         chunk_shape = whole(dataset.shape)
-        if dataset.element.fixups:
-            raise
         manifest = ChunkManifest.inlined(
             grid_of(dataset.shape, chunk_shape), [native_values(dataset.node.id, dataset.element).tobytes()]
         )
-        return Stored(chunk_shape, manifest, (), DatasetState.INLINED, [("virtual-dataset", error.message)])
+        place = Stored(chunk_shape, manifest, (), DatasetState.INLINED, [("virtual-dataset", error.message)])
+    return replace(place, notes=[*place.notes, *notes])
 
 
 def _linked(dataset: Dataset) -> Stored:
@@ -151,36 +152,25 @@ def _linked(dataset: Dataset) -> Stored:
 # -- selections ------------------------------------------------------------------------------------------------------
 def _mappings(dataset: Dataset) -> Iterator[_Mapping]:
     """Yield the mappings; those with printf-style names counted out, a source for each block."""
+    printed: dict[int, int] = {}
     properties = dataset.node.properties
-    for i in range(properties.get_virtual_count()):
-        file_name = text_of(properties.get_virtual_filename(i))
-        name = text_of(properties.get_virtual_dsetname(i))
+    for i, file_name, name in named_sources(dataset.node):
         space, source_space = properties.get_virtual_vspace(i), properties.get_virtual_srcspace(i)
-        if "%b" not in file_name.replace("%%", "") + " " + name.replace("%%", ""):
-            axes = _axes(space, dataset.space)
-            yield _Mapping(axes, _counted(file_name, 0), _counted(name, 0), source_space)
+        if not is_printf(properties, i):
+            yield _Mapping(_axes(space, dataset.space), file_name, name, source_space)
             continue
         start, stride, count, block = _hyperslab(space)
-        along = [axis for axis, n in enumerate(count) if n == h5s.UNLIMITED]
-        if len(along) != 1 or any(n not in {1, h5s.UNLIMITED} for n in count):
+        if any(n not in {1, h5s.UNLIMITED} for n in count):
             raise _NotOnChunksError("a printf-style mapping that is not one block after the other along one axis")
-        axis = along[0]
-        most = -(-(dataset.space[axis] - start[axis]) // stride[axis])
-        if most > MOST_BLOCKS:
-            raise _NotOnChunksError(f"a printf-style mapping of more than {MOST_BLOCKS} blocks")
-        for k in range(most):
-            at = [s + k * stride[a] if a == axis else s for a, s in enumerate(start)]
-            axes = tuple(_runs(s, 1, 1, b, n) for s, b, n in zip(at, block, dataset.space, strict=True))
-            yield _Mapping(axes, _counted(file_name, k), _counted(name, k), source_space)
-
-
-def _counted(name: str, block: int) -> str:
-    """Return a source's name for one block: ``%b`` is its number, ``%%`` a percent sign."""
-    return name.replace("%%", "\0").replace("%b", str(block)).replace("\0", "%")
+        axis = count.index(h5s.UNLIMITED)
+        k = printed[i] = printed.get(i, -1) + 1
+        at = [s + k * stride[a] if a == axis else s for a, s in enumerate(start)]
+        axes = tuple(_runs(s, 1, 1, b, n) for s, b, n in zip(at, block, dataset.space, strict=True))
+        yield _Mapping(axes, file_name, name, source_space)
 
 
 def _hyperslab(space: h5s.SpaceID) -> tuple[tuple[int, ...], ...]:
-    if space.get_select_type() != h5s.SEL_HYPERSLABS or not space.is_regular_hyperslab():
+    if not is_regular(space):
         raise _NotOnChunksError("a mapping that is no regular hyperslab")
     hyperslab: tuple[tuple[int, ...], ...] = space.get_regular_hyperslab()
     return hyperslab
@@ -291,18 +281,9 @@ def _chunk_indices(one: _Runs, other: _Runs, chunk: int, extent: int) -> tuple[I
 # -- sources ---------------------------------------------------------------------------------------------------------
 def _source(dataset: Dataset, file_name: str, dataset_name: str) -> _Source | None:
     """Return a source dataset and its storage; None where it does not exist, which reads as fill."""
-    files: FileTable = dataset.files
-    try:
-        file: Hdf5File = dataset.file if file_name == "." else files.linked_hdf5(dataset.file, file_name)
-        file, source_id = open_path(files, file, h5g.open(file.id, b"/"), dataset_name.encode())
-    except (SourceError, KeyError):
+    node = source_node(dataset.files, dataset.file, file_name, dataset_name)
+    if node is None:
         return None
-    except (RefmakerError, *H5PY_ERRORS) as error:
-        raise UnsupportedError(f"source {dataset_name} cannot be read: {error}", code="virtual-dataset") from error
-    if not isinstance(source_id, h5d.DatasetID):
-        return None
-    address = object_address(source_id)
-    node = DatasetNode(file, address, lambda: source_id, header=file.object_header(address))
     element = element_type(node.header.datatype)
     same = element.dtype == dataset.element.dtype and element.inner_shape == dataset.element.inner_shape
     if not same or element.decode or element.fixups != dataset.element.fixups:
