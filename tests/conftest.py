@@ -1,6 +1,7 @@
 """Every reference document that any test writes is held against its schema."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,12 @@ def check_folder(folder: Path) -> None:
     """Fail unless the JSON files of a directory of references are what their schemas say."""
     for name, schema in DOCUMENTS.items():
         validate(json.loads((folder / name).read_bytes()), schema)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> None:
+    """Shells start background jobs deaf to Ctrl-C, and what these start is deaf too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

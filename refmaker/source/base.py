@@ -252,7 +252,8 @@ class FsspecSource:
 
     def _whole(self, data: bytes, offset: int, length: int) -> bytes:
         if len(data) != length:
-            raise SourceError(f"{length} bytes asked for, {len(data)} came", location=self.location, offset=offset)
+            why = "; its server ignores byte ranges" if len(data) > length else ""
+            raise SourceError(f"{length} bytes asked for, {len(data)} came{why}", location=self.location, offset=offset)
         return data
 
     def close(self) -> None:

@@ -81,8 +81,8 @@ def test_what_passes_is_tried_again(fault: str, remote: Remote, served: Faults) 
 
 @pytest.mark.parametrize("fault", PASSING)
 def test_what_does_not_pass_is_an_error_after_some_attempts(fault: str, remote: Remote, served: Faults) -> None:
-    served.fault, served.seconds = fault, 0.3
-    tuning = {"timeout": 0.1, "attempts": 2} if fault == "slow" else {}
+    served.fault, served.seconds = fault, 0.9
+    tuning = {"timeout": 0.3, "attempts": 2} if fault == "slow" else {}
     with pytest.raises(ChunkReadError) as caught:
         remote.read("time", **tuning)
     assert "time/0" in str(caught.value)
