@@ -19,11 +19,13 @@ from refmaker.batch.ledger import NAME, FileState, Ledger, Listing
 from refmaker.batch.reduction import clear_leftovers, combined, documents, write_document, write_separate
 from refmaker.batch.results import Results
 from refmaker.batch.scanning import Policy, Progress, ProgressCallback, scan_pending
+from refmaker.batch.targets import folder_of
 from refmaker.combine.outcome import AxisSummary
 from refmaker.errors import OptionError, RefmakerError, SourceError
 from refmaker.model.reference_set import DatasetState, Note
 from refmaker.references.kerchunk_json import unspellable
 from refmaker.references.parquet_layout import METADATA
+from refmaker.references.relocate import relative_to
 from refmaker.source.location import local_path
 
 __all__ = ["IndexReport", "index", "run"]
@@ -222,10 +224,12 @@ def _listing(job: Job, ledger: Ledger, tell: ProgressCallback, *, update: bool) 
 
 def _named(files: Iterator[Listed], job: Job) -> Iterator[Listed]:
     """Yield the files; of one that the documents have no way to name, that is wrong."""
-    suffixes = (job.output, job.separate and job.write.separate_suffix)
-    is_json = any(".json" in suffix.rpartition("/")[2] for suffix in suffixes if suffix)
+    separate = None if job.separate is None else f"{job.separate.rstrip('/')}/a{job.write.separate_suffix}"
+    targets = [target for target in (job.output, separate) if target and ".json" in target.rpartition("/")[2]]
+    spellings = [relative_to(folder_of(target)) if job.write.relative else str for target in targets]
     for file in files:
-        wrong = file.wrong or (unspellable(file.url) if is_json else None)
+        told = (unspellable(spelled(file.url)) for spelled in spellings)
+        wrong = file.wrong or next(filter(None, told), None)
         if wrong and job.on_error == "raise":
             raise OptionError(f"{wrong} (--on-error skip leaves it out)", location=file.url)
         yield replace(file, wrong=wrong)
@@ -233,14 +237,13 @@ def _named(files: Iterator[Listed], job: Job) -> Iterator[Listed]:
 
 def _outdated(ledger: Ledger, storage_options: Mapping[str, Any] | None) -> set[int]:
     """Return the ids of scanned files whose results another look would change, as files that they link have changed."""
-    now: dict[str, Listed] = {}
+    linked = list(ledger.linked())
+    now = {file.url: file for file in facts({url for _, url, _ in linked if url is not None}, storage_options)}
     found = set()
-    for file, url, (size, etag, modified) in ledger.linked():
-        if url is not None and url not in now:
-            now[url] = facts(url, storage_options)
+    for number, url, (size, etag, modified) in linked:
         there = now[url] if url is not None else None
         if there is None or not there.is_there or _differs(there, size, etag, modified):
-            found.add(file)
+            found.add(number)
     return found
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,16 @@ def _matching(folder: str, parts: list[str]) -> Iterator[str]:
     """Yield what matches a pattern in a folder; some of it more than once. Unlike ``glob``, no link is walked round."""
     plain = parts.index("**") if "**" in parts else len(parts)
     here, rest = parts[:plain], parts[plain + 1 :]
-    found = glob.iglob(glob.escape(folder) + "/".join(here)) if here else [folder.removesuffix("/")]  # noqa: PTH207
+    if here == [""]:  # the pattern begins at the root
+        found = iter(["/"])
+    else:
+        found = glob.iglob(glob.escape(folder) + "/".join(here)) if here else iter([folder.removesuffix("/")])  # noqa: PTH207
     for name in found:
         if plain == len(parts):
             yield name
             continue
         for below in _folders(name, frozenset()):
-            yield from _matching(f"{below}/" if below else "", rest or ["*"])
+            yield from _matching(f"{below.rstrip('/')}/" if below else "", rest or ["*"])
 
 
 def _folders(top: str, above: frozenset[str]) -> Iterator[str]:
@@ -149,7 +152,7 @@ def _folders(top: str, above: frozenset[str]) -> Iterator[str]:
     for name, is_link in inner:
         target = os.path.realpath(f"{real}/{name}") if is_link else ""
         if not target or os.path.commonpath([real, target]) != target:
-            yield from _folders(f"{top}/{name}" if top else name, above | {real})
+            yield from _folders(f"{top.rstrip('/')}/{name}" if top else name, above | {real})
 
 
 def _base(pattern: str) -> str:
@@ -198,10 +201,13 @@ def _asked(urls: list[str], storage_options: Mapping[str, Any] | None) -> Iterat
             yield from threads.map(lambda url: _asked_one(url, storage_options), urls)
 
 
-def facts(url: str, storage_options: Mapping[str, Any] | None) -> Listed:
-    """Return what is known of one file now."""
-    path = local_path(url)
-    return _asked_one(url, storage_options) if path is None else _local_file(path, url)
+def facts(urls: Iterable[str], storage_options: Mapping[str, Any] | None) -> Iterator[Listed]:
+    """Yield what is known now of files by their URLs, in any order; stores are asked about several at a time."""
+    places = {url: local_path(url) for url in urls}
+    for url, path in places.items():
+        if path is not None:
+            yield replace(_local_file(path, url), url=url)
+    yield from _asked([url for url, path in places.items() if path is None], storage_options)
 
 
 def _asked_one(url: str, storage_options: Mapping[str, Any] | None) -> Listed:

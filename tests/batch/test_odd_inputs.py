@@ -1,5 +1,6 @@
 """Inputs with odd names, links, and outputs that somebody else touched: none costs more than itself, none is missed."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import xarray as xr
 
 import refmaker
+from refmaker.batch import inputs
 from refmaker.batch.ledger import NAME, FileState, Ledger
 from refmaker.errors import OptionError
 
@@ -47,6 +49,26 @@ def test_a_name_that_no_document_can_say_costs_that_file(
 def test_braces_are_no_trouble_for_parquet(tmp_path: Path) -> None:
     written(tmp_path / "{{x.h5", 1)
     assert refmaker.index(f"{tmp_path}/*.h5", tmp_path / "out.parq").failed == 0
+
+
+def test_braces_above_relative_locations_are_no_trouble(tmp_path: Path) -> None:
+    folder = tmp_path / "{{in}}"
+    written(folder / "a.h5", 1)
+    assert refmaker.index(f"{glob.escape(str(folder))}/*.h5", folder / "out.json", relative=True).failed == 0
+    assert refmaker.open_references(folder / "out.json").sources[0].url.endswith("/{{in}}/a.h5")
+
+
+def test_a_pattern_may_begin_at_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.h5", 1)
+    tops: list[str] = []
+
+    def folders(top: str, _: object) -> list[str]:
+        tops.append(top)
+        return [str(tmp_path)]
+
+    monkeypatch.setattr(inputs, "_folders", folders)
+    assert [one.url for one in inputs.listed(["/**/*.h5"], None, ask=False)] == [f"file://{path}"]
+    assert tops == ["/"]
 
 
 def test_documents_may_have_the_longest_names(tmp_path: Path) -> None:
