@@ -2,7 +2,8 @@
 
 A source's array is one box of the document's array, so all its chunks are moved by the same distance, and along a
 dimension all arrays of one group of a source are. What most chunks, and most arrays, say is taken for the
-arrangement; chunks that say otherwise, and chunks of the source that the box lacks, are mismatches.
+arrangement; chunks that say otherwise, and chunks of the source that the box lacks, are mismatches. Chunks of files
+that a source links to are arranged with it.
 """
 
 import math
@@ -20,7 +21,7 @@ from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE
 from refmaker.model.keys import child_path, chunk_index, chunk_key, key_of, parent_path
 from refmaker.verify.findings import Check, Findings
-from refmaker.verify.rescans import Rescans, Scanned
+from refmaker.verify.rescans import Rescans, Scanned, chunk_keys
 
 __all__ = ["Arrangement", "Part"]
 
@@ -36,12 +37,14 @@ class Part:
         path: of the array in it.
         array: that array, as a scan finds it.
         start: its first element's place in the document's array, which may have more axes in front.
+        linked: numbers of other sources, to which it links, that chunks of it lie in.
     """
 
     source: int
     path: str
     array: VirtualArray
     start: tuple[int, ...]
+    linked: frozenset[int] = frozenset()
 
     def box(self, shape: tuple[int, ...]) -> tuple[slice, ...]:
         """Return what it fills of an array of this shape."""
@@ -64,6 +67,11 @@ class _Chunks:
     source: Integers
     offset: Integers
     length: Integers
+
+    @property
+    def key(self) -> npt.NDArray[np.uint64]:
+        """One number for where each lies."""
+        return chunk_keys(self.source, self.offset)
 
     @classmethod
     def of(cls, array: VirtualArray) -> "_Chunks":
@@ -109,13 +117,24 @@ class Arrangement:
         self._arrays = arrays
         self._rescans = rescans
         self._tables: dict[str, _Table] = {}
+        self._at: dict[tuple[str, int], list[Part]] = {}
+        self._by_source: dict[tuple[str, int], list[tuple[Part, tuple[slice, ...]]]] = {}
+        self._repeated: dict[str, int] = {}
 
     def find(self, numbers: Iterable[int]) -> None:
-        """Find which part of each array these sources give."""
+        """Find which part of each array these sources give; a file that another links to gives none beside it."""
         for number in numbers:
             scanned = self._rescans.get(number)
             if scanned is not None:
                 self._find(number, scanned)
+        for path, parts in self.parts.items():
+            linked = {number for part in parts for number in part.linked}
+            self.parts[path] = [part for part in parts if part.source not in linked]
+            shape = self._arrays[path].metadata.shape
+            for part in self.parts[path]:
+                self._at.setdefault((path, part.source), []).append(part)
+                for number in {part.source, *part.linked}:
+                    self._by_source.setdefault((path, number), []).append((part, part.box(shape)))
 
     def _table(self, path: str) -> "_Table":
         if path not in self._tables:
@@ -128,10 +147,15 @@ class Arrangement:
         groups: dict[str, set[str]] = {}
         for path, array in self._arrays.items():
             table = self._table(path)
-            mine = table.chunks.at(table.rows(number))
-            for theirs in _candidates(path, scanned.owners(mine.offset), scanned):
+            rows = [table.rows(one) for one in scanned.numbers.tolist() if one >= 0]
+            mine = table.chunks.at(np.sort(np.concatenate(rows)))
+            for theirs in _candidates(
+                path, scanned.owners(mine.key), scanned.owners(mine.at(mine.source == number).key), scanned
+            ):
                 groups.setdefault(parent_path(path), set()).add(parent_path(theirs))
-                start = _displacement(array, mine, scanned.arrays[theirs])
+                if _is_repeated(array, mine, scanned.arrays[theirs], scanned.numbers):
+                    self._repeated.setdefault(path, number)
+                start = _displacement(array, mine, scanned.arrays[theirs], scanned.numbers)
                 told[path, theirs] = start or {}
                 for name, at in told[path, theirs].items():
                     votes.setdefault((parent_path(path), parent_path(theirs), name), Counter())[at] += 1
@@ -145,11 +169,12 @@ class Arrangement:
             for (group, their_group, name), counter in votes.items():
                 if (group, their_group) == (parent_path(path), parent_path(theirs)):
                     most[name] = counter.most_common(1)[0][0]
-            self._place(number, path, theirs, scanned.arrays[theirs], most)
+            if path not in self._repeated:
+                self._place(number, path, theirs, scanned, most)
 
-    def _place(self, number: int, path: str, theirs: str, array: VirtualArray, most: Mapping[str, int]) -> None:
+    def _place(self, number: int, path: str, theirs: str, scanned: Scanned, most: Mapping[str, int]) -> None:
         """Add the part that lies where the most arrays and chunks say; without a word on an axis, at its start."""
-        metadata = self._arrays[path].metadata
+        metadata, array = self._arrays[path].metadata, scanned.arrays[theirs]
         more = len(metadata.shape) - len(array.metadata.shape)
         start = []
         for axis, name in enumerate(metadata.dimension_names):
@@ -157,22 +182,34 @@ class Arrangement:
             start.append(most.get(name, 0 if whole else None))
         if more < 0 or None in start:
             return
-        self.parts[path].append(Part(number, theirs, array, tuple(at for at in start if at is not None)))
+        first = tuple(at for at in start if at is not None)
+        self.parts[path].append(Part(number, theirs, array, first, scanned.linked(array)))
 
     # -- asking ----------------------------------------------------------------------------------------------------
+    def parts_of(self, path: str, number: int) -> list[Part]:
+        """Return the parts of an array that one source gives."""
+        return self._at.get((path, number), [])
+
     def part_of(self, path: str, number: int, box: tuple[slice, ...]) -> Part | None:
         """Return the part of an array that a source gives where ``box`` lies, or None."""
-        shape = self._arrays[path].metadata.shape
-        for part in self.parts[path]:
-            spans = zip(part.box(shape), box, strict=True)
-            if part.source == number and all(o.start <= i.start and i.stop <= o.stop for o, i in spans):
+        for part, outer in self._by_source.get((path, number), ()):
+            if all(o.start <= i.start and i.stop <= o.stop for o, i in zip(outer, box, strict=True)):
                 return part
         return None
 
     # -- checking --------------------------------------------------------------------------------------------------
-    def check(self, path: str, urls: Mapping[int, str], mismatches: Findings, unchecked: Findings) -> None:
-        """Hold the chunks of an array against what its sources have where these belong."""
-        if not self.parts[path]:
+    def check(
+        self, path: str, urls: Mapping[int, str], mismatches: Findings, unchecked: Findings, *, complete: bool
+    ) -> None:
+        """Hold the chunks of an array against what its sources have where these belong.
+
+        Those in files that sources link to are only if it is known of all sources (``complete``) what they link to.
+        """
+        if path in self._repeated:
+            sentence = (
+                f"{urls[self._repeated[path]]} stands in it several times, so its chunks' places are not compared"
+            )
+            unchecked.add(Check.ARRANGEMENT, path, sentence)
             return
         array, table = self._arrays[path], self._table(path)
         chunks = table.chunks
@@ -185,12 +222,17 @@ class Arrangement:
                 continue
             cut = _cut_alike(part.array, array)
             there = None if cut is None else _moved(cut, part, array)
+            if complete:
+                rows = np.sort(np.concatenate([rows, *map(table.rows, part.linked)]))
             known[rows] = True
             if there is None:
                 sentence = f"is cut otherwise than in {urls[part.source]}, so its chunks' places are not compared"
                 unchecked.add(Check.ARRANGEMENT, path, sentence)
                 right[rows] = True
                 continue
+            scanned = self._rescans.get(part.source)
+            if scanned is not None:
+                there = replace(there, source=_numbered(there.source, scanned.numbers))
             expected.append((part, there))
             right[rows] |= _same(chunks.at(rows), there)
         for row in np.flatnonzero(known & ~right).tolist():
@@ -219,24 +261,47 @@ def _is_inlined(chunks: _Chunks) -> bool:
     return bool(chunks.source.size) and bool((chunks.source == INLINE).all())
 
 
-def _candidates(path: str, owners: Mapping[str, int], scanned: Scanned) -> list[str]:
-    """Return the source's arrays that an array's chunks are of: those of its name, else the one with most of them."""
+def _candidates(path: str, owners: Mapping[str, int], own: Mapping[str, int], scanned: Scanned) -> list[str]:
+    """Return the source's arrays that an array's chunks are of: those of its name, else the one with most of them.
+
+    Of another name it is only by chunks in the file itself (``own``): files that it links to may be sources too.
+    """
     name = path.rpartition("/")[2]
     named = {child_path(parent_path(owner), name) for owner in owners}
-    return sorted(named & scanned.arrays.keys()) or sorted(owners, key=lambda one: -owners[one])[:1]
+    return sorted(named & scanned.arrays.keys()) or sorted(own, key=lambda one: -own[one])[:1]
 
 
-def _displacement(array: VirtualArray, mine: _Chunks, theirs: VirtualArray) -> dict[str, int] | None:
+def _keys(theirs: _Chunks, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """Return the keys of a source's chunks, as the references number its sources."""
+    return chunk_keys(numbers[theirs.source], theirs.offset)
+
+
+def _is_repeated(array: VirtualArray, mine: _Chunks, theirs: VirtualArray, numbers: npt.NDArray[np.int64]) -> bool:
+    """Whether a source stands in an array more than once along new axes."""
+    if len(array.metadata.shape) <= len(theirs.metadata.shape):
+        return False
+    cut = _cut_alike(theirs, array)
+    if cut is None:
+        return False
+    found = _Chunks.of(cut)
+    found = found.at(found.source < INLINE)
+    times = int(np.isin(_keys(found, numbers), mine.key).sum())
+    return 0 < 2 * times <= mine.key.size
+
+
+def _displacement(
+    array: VirtualArray, mine: _Chunks, theirs: VirtualArray, numbers: npt.NDArray[np.int64]
+) -> dict[str, int] | None:
     """Return, by dimension, by how many elements most chunks are moved; None: no chunk of ``theirs`` is there."""
     metadata = array.metadata
     cut = _cut_alike(theirs, array)
     if cut is None or not metadata.shape or len(set(metadata.dimension_names)) != len(metadata.shape):
         return None
     found = _Chunks.of(cut)
-    found = found.at(found.source == 0)
-    order = np.argsort(found.offset, kind="stable")
-    offset = found.offset[order]
-    left, right = (np.searchsorted(offset, mine.offset, side) for side in ("left", "right"))
+    found = found.at(found.source < INLINE)
+    keys = _keys(found, numbers)
+    order = np.argsort(keys, kind="stable")
+    left, right = (np.searchsorted(keys[order], mine.key, side) for side in ("left", "right"))
     once = right - left == 1
     if not once.any():
         once = np.zeros_like(once)
@@ -302,6 +367,12 @@ def _moved(theirs: VirtualArray, part: Part, ours: VirtualArray) -> _Chunks | No
     return replace(found, position=position).at(inside)
 
 
+def _numbered(source: Integers, numbers: npt.NDArray[np.int64]) -> Integers:
+    """Return the numbers that the references give a source's sources; -1: none, or chunks in no file."""
+    found: Integers = np.where(source < INLINE, numbers[np.minimum(source, numbers.size - 1)], -1)
+    return found
+
+
 def _same(chunks: _Chunks, there: _Chunks) -> npt.NDArray[np.bool_]:
     """Return which chunks of a source are its own at their positions."""
     if not there.position.size:
@@ -309,7 +380,8 @@ def _same(chunks: _Chunks, there: _Chunks) -> npt.NDArray[np.bool_]:
     rows = np.minimum(np.searchsorted(there.position, chunks.position), there.position.size - 1)
     here = there.position[rows] == chunks.position
     alike = (there.offset[rows] == chunks.offset) & (there.length[rows] == chunks.length)
-    return np.asarray(here & (alike | (there.source[rows] != 0)), np.bool_)  # not 0: the source links to another file
+    alike &= there.source[rows] == chunks.source
+    return np.asarray(here & (alike | (there.source[rows] < 0)), np.bool_)
 
 
 def _without(positions: Integers, present: Integers) -> Integers:

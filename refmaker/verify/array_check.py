@@ -156,14 +156,16 @@ class ArrayCheck:
         if natives is None or chunk is None or chunk.location_id >= INLINE:
             return
         values = self._values(window, tell=False)
-        native = natives.get(chunk.location_id)
-        if values is None or native is None:
+        if values is None:
             return
         box = window.slices(self.array)
         part = self.arrangement.part_of(self.path, chunk.location_id, box)
         if part is None:
             sentence = "scanning its source again does not tell its place there, so it is not compared"
             self.unchecked.add(Check.VALUES, self._name(window), sentence, of=self.path)
+            return
+        native = natives.get(part.source)
+        if native is None:
             return
         try:
             theirs = native.read(part.path, part.window(box))

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from refmaker.errors import OptionError, RefmakerError
@@ -10,22 +10,23 @@ from refmaker.model.array import VirtualArray
 from refmaker.model.chunks import INLINE
 from refmaker.model.group import VirtualGroup, walk
 from refmaker.model.keys import chunk_position, parent_path
-from refmaker.model.reference_set import ReferenceSet
+from refmaker.model.reference_set import DatasetState, ReferenceSet
 from refmaker.serve.allowed import AllowedLocations
 from refmaker.serve.array_reader import ArrayReader
 from refmaker.serve.opened import OpenedReferences, open_given
 from refmaker.serve.options import ServeOptions
 from refmaker.serve.selection import outer
 from refmaker.source.location import options_for
-from refmaker.verify.arrangement import Arrangement
+from refmaker.verify.arrangement import Arrangement, Part
 from refmaker.verify.array_check import ArrayCheck
 from refmaker.verify.combined import BY_NAME, attributes_of_several, inlined_values, metadata_of_several
 from refmaker.verify.comparing import attribute_differences, metadata_differences, same_names
 from refmaker.verify.findings import ArrayResult, Check, Findings, Verification
 from refmaker.verify.native import NativeArray, NativeError, NativeFile
-from refmaker.verify.origins import Natives, file_path
+from refmaker.verify.one_file import IMAGES, is_of_one, joined, may_be_of_one, path_in_file
+from refmaker.verify.origins import COMPUTED, Natives, file_path
 from refmaker.verify.ranges import check_ranges
-from refmaker.verify.rescans import Rescans
+from refmaker.verify.rescans import RAW, Rescans
 from refmaker.verify.sources import Sources
 from refmaker.verify.windows import windows
 
@@ -117,12 +118,14 @@ class _Verification:
         )
         self.mismatches, self.unchecked = Findings(), Findings()
         self.natives = Natives(self.sources, self.mismatches, self.unchecked)
-        self._is_one_file = self._made_of_one()
+        self.linked = {one.path for one in self.references.report.datasets if one.state is DatasetState.LINKED}
+        self._is_one_file = may_be_of_one(self.references)
         self.rescans = Rescans(self.sources, self.unchecked)
         self.arrangement = Arrangement(self.arrays, self.rescans)
         self.results: list[ArrayResult] = []
         self.located = {path: array.manifest.location_ids().tolist() for path, array in self.arrays.items()}
         self.used: list[int] = sorted({one for ids in self.located.values() for one in ids})
+        self.complete = False
         self.told: dict[str, str] = {}
         for note in self.references.report.notes:
             key = note.path.strip("/")
@@ -139,36 +142,23 @@ class _Verification:
         whole = self.natives.get(self.main) if native and self.main is not None else None
         prefix = self._prefix(whole)
         if whole is not None and self._is_one_file:
-            self._is_one_file = not self._has_new_axes(prefix)
+            self._is_one_file = is_of_one(self.references, self.rescans.get(0), prefix, foreign=self._is_foreign)
         if whole is not None and self._is_one_file:
             self._check_groups(whole, prefix)
         if native and not self._is_one_file:
-            self._check_arrangement(sample)
-        for path, array in self.arrays.items():
-            self._check_array(path, array, whole if native else None, prefix, sample, native=native)
+            self._check_arrangement(sample, self._others(sample))
+        for part in (part for path, ids in self.located.items() if not ids for part in self.arrangement.parts[path]):
+            self.natives.wanted.setdefault(part.source, []).append((part.path, part.array.metadata.shape))
+        for path in sorted(self.arrays, key=lambda one: not self.located[one]):  # files are open, and read from, once
+            self._check_array(path, self.arrays[path], whole if native else None, prefix, sample, native=native)
+        order = {path: number for number, path in enumerate(self.arrays)}
+        self.results.sort(key=lambda one: order[one.path])
 
     # -- what the references were made of ------------------------------------------------------------------------
     @property
     def main(self) -> int | None:
         """The source whose tree the references may have: the first."""
         return 0 if self.references.sources else None
-
-    def _made_of_one(self) -> bool:
-        """Whether the references are those of one file (and of raw files and others that it links to)."""
-        scanned = [one for one in self.references.sources if one.scanner != "raw"]
-        linked = any(dataset.state == "linked" for dataset in self.references.report.datasets)
-        return len(scanned) == 1 or linked
-
-    def _has_new_axes(self, prefix: str) -> bool:
-        """Whether arrays have more dimensions than in their one file: combining gave it a place along them."""
-        scanned = self.rescans.get(self.main) if self.main is not None else None
-        for path, array in self.arrays.items() if scanned is not None else ():
-            theirs = scanned.arrays.get(_joined(prefix, path)) if scanned is not None else None
-            shape, more = array.metadata.shape, len(array.metadata.dimension_names)
-            more -= len(theirs.metadata.shape) if theirs is not None else more
-            if theirs is not None and more > 0 and shape == (1,) * more + theirs.metadata.shape:
-                return True
-        return False
 
     def _prefix(self, whole: NativeFile | None) -> str:
         if whole is None or not self.arrays or not self._is_one_file:
@@ -181,7 +171,7 @@ class _Verification:
         return file_path(whole, self.arrays, groups)
 
     # -- references of several files -----------------------------------------------------------------------------
-    def _check_arrangement(self, sample: int | None) -> None:
+    def _check_arrangement(self, sample: int | None, others: Iterable[int]) -> None:
         """Hold what the references say of the sources that the sample touches, or of all, against these."""
         chosen = set(self.used)
         if sample is not None:
@@ -191,21 +181,54 @@ class _Verification:
                     f"{len(self.used) - len(chosen)} of {len(self.used)} files were not scanned again, as no chunk of "
                 )
                 self.unchecked.add(Check.ARRANGEMENT, "", f"{told}the sample lies in them")
-        self.arrangement.find(sorted(chosen))
-        complete = len(chosen) == len(self.used)
+        self.arrangement.find(sorted({*chosen, *others}))
+        self.complete = self.rescans.complete(self._listed())
         urls = {number: source.url for number, source in enumerate(self.references.sources)}
         groups: dict[str, dict[tuple[int, str], Mapping[str, Any]]] = {}
         for path in self.arrays:
-            self.arrangement.check(path, urls, self.mismatches, self.unchecked)
-            for part in self.arrangement.parts[path]:
+            self.arrangement.check(path, urls, self.mismatches, self.unchecked, complete=self.complete)
+            for part in self._telling(path):
                 found = self.rescans.get(part.source)
                 group = parent_path(part.path)
                 if found is not None and group in found.groups:
                     groups.setdefault(parent_path(path), {})[part.source, group] = found.groups[group]
         for path, every in groups.items():
             node = self.nodes[path]
-            ours = node.attributes if isinstance(node, VirtualGroup) else {}
-            attributes_of_several(path, ours, list(every.values()), complete=complete, mismatches=self.mismatches)
+            attributes_of_several(
+                path,
+                node.attributes if isinstance(node, VirtualGroup) else {},
+                list(every.values()),
+                foreign=self._is_foreign,
+                complete=self.complete,
+                mismatches=self._doubtful(number for number, _ in every),
+            )
+
+    def _listed(self) -> list[int]:
+        """Return the sources that the references list as scanned, beside those that chunks lie in."""
+        table = enumerate(self.references.sources)
+        return sorted({*self.used, *(n for n, one in table if one.scanner not in {None, RAW})})
+
+    def _others(self, sample: int | None) -> list[int]:
+        """Return sources in which no chunk lies (their values are in the references) and that are as they were."""
+        others = []
+        for number in [one for one in self._listed() if one not in self.used][:sample]:
+            found = Findings()
+            self.sources.check(number, found)
+            if found.kept:
+                self.sources.sizes.pop(number, None)
+            else:
+                others.append(number)
+        return others
+
+    def _telling(self, path: str) -> list[Part]:
+        """Return an array's parts whose names and attributes it has: not those of files that its own link to."""
+        parts = self.arrangement.parts[path]
+        return [part for part in parts if part.linked] if path in self.linked else parts
+
+    def _doubtful(self, numbers: Iterable[int]) -> Findings:
+        """Return where names and attributes that differ from these sources' go: options decide those of images."""
+        scanned = map(self.rescans.get, numbers)
+        return self.unchecked if any(one and one.scanner == IMAGES for one in scanned) else self.mismatches
 
     def _touched(self, path: str, array: VirtualArray, sample: int) -> set[int]:
         """Return the sources that a sample of an array lies in, and the first that it has."""
@@ -219,7 +242,7 @@ class _Verification:
 
     def _check_several(self, path: str, array: VirtualArray, reader: ArrayReader) -> str:
         """Hold an array of several sources against these; return why none of its values was compared, or ""."""
-        parts = sorted(self.arrangement.parts[path], key=lambda part: part.source)
+        parts = sorted(self._telling(path), key=lambda part: part.source)
         why = ""
         if array.manifest.present and not self.located[path]:
             try:
@@ -227,7 +250,14 @@ class _Verification:
             except (RefmakerError, MemoryError, OverflowError):
                 return "its values do not decode"  # said when its chunks were read
             why = inlined_values(
-                path, self.arrays, values, self.arrangement.parts, self.natives, self.mismatches, self.unchecked
+                path,
+                self.arrays,
+                values,
+                self.arrangement,
+                self.natives,
+                self.mismatches,
+                self.unchecked,
+                foreign=self._is_foreign,
             )
         if why != BY_NAME:
             scanned = {part.source for part in parts}
@@ -236,8 +266,10 @@ class _Verification:
                 array,
                 parts,
                 foreign=self._is_foreign,
-                complete=scanned >= set(self.located[path]) and self.rescans.complete(self.used),
+                complete=scanned >= set(self.located[path]) and self.complete,
                 mismatches=self.mismatches,
+                doubtful=self._doubtful(part.source for part in parts),
+                natives=self.natives,
             )
         return why
 
@@ -255,14 +287,14 @@ class _Verification:
             return
         ours, names = array.metadata.dimension_names, theirs.metadata.dimension_names
         if not same_names(ours, names, foreign=self._is_foreign):
-            self.mismatches.add(Check.DIMENSIONS, path, f"are {ours}, and {names} in the file")
+            self._doubtful([0]).add(Check.DIMENSIONS, path, f"are {ours}, and {names} in the file")
 
     # -- groups and arrays ---------------------------------------------------------------------------------------
     def _check_groups(self, whole: NativeFile, prefix: str) -> None:
         for path, node in self.nodes.items():
             if isinstance(node, VirtualGroup):
                 try:
-                    theirs = whole.group_attributes(_joined(prefix, path))
+                    theirs = whole.group_attributes(joined(prefix, path))
                 except NativeError as error:
                     self.unchecked.add(Check.ATTRIBUTES, path, error.message)
                     continue
@@ -287,7 +319,8 @@ class _Verification:
         reader = self.opened.array(path)
         if reader is None:
             raise OptionError(f"{path} is no array")
-        native_path = _joined(prefix, path)
+        scanned = self.rescans.get(0) if whole is not None and self._is_one_file else None
+        native_path = path_in_file(scanned, prefix, path, array)
         found = self._found(path, array, whole, native_path) if whole is not None else None
         by_range = native and found is None and not self._is_one_file
         check = ArrayCheck(
@@ -327,7 +360,7 @@ class _Verification:
         if not native:
             return "no comparison was asked for"
         if whole is not None and self._is_one_file and whole.is_computed(native_path):
-            return "refmaker computes it, and its file does not hold it"
+            return COMPUTED
         if not array.manifest.present:
             return "it has no chunks"
         return "its files could not be read for it, as is said of them"
@@ -360,10 +393,6 @@ class _Verification:
             if found.attributes is not None:
                 self._attributes(path, metadata.attributes, found.attributes, found.more_attributes)
         return found
-
-
-def _joined(prefix: str, path: str) -> str:
-    return f"{prefix}/{path}".strip("/") if prefix else path
 
 
 def _shapes(array: VirtualArray) -> tuple[tuple[int, ...], tuple[int, ...]]:

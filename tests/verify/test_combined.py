@@ -10,10 +10,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import tifffile
 
-from refmaker import FromName, combine, scan, verify, write_references
+from refmaker import FromName, FromPosition, combine, scan, verify, write_references
 from refmaker.cli import run
-from refmaker.verify import native_hdf5
+from refmaker.combine.times import clock_of
+from refmaker.verify import combined, native_hdf5
+from refmaker.verify.arrangement import Part
 from refmaker.verify.findings import Verification
 from tests.combine import layouts
 from tests.combine.reading import texts
@@ -158,6 +161,204 @@ def test_whatever_the_library_raises_is_something_not_compared(monkeypatch: pyte
             assert name == "close" or any("ZeroDivisionError" in one.sentence for one in found.unchecked)
     monkeypatch.setattr(native_hdf5.HDF5, "__init__", raising)
     assert "ZeroDivisionError" in str(verify(references).mismatches)
+
+
+# -- documents that are right, and were taken for wrong ----------------------------------------------------------------
+def day(path: Path, first: int, *, length: int = 3) -> Path:
+    with h5py.File(path, "w") as file:
+        file["time"] = np.arange(first, first + length, dtype="f8")
+        file["time"].make_scale("time")
+        file["time"].attrs["units"] = "days since 2000-01-01"
+        data = np.arange(first, first + 4.0 * length, dtype="f4").reshape(length, 4)
+        file.create_dataset("data", data=data, chunks=(1, 4))
+        file["data"].dims[0].attach_scale(file["time"])
+        file["data"].attrs["_FillValue"] = np.float32(-9)
+        file["data"].attrs["units"] = "K"
+        file["fixed"] = np.arange(4.0)
+    return path
+
+
+def foreign(document: Path, change: Change) -> Path:
+    """Make a document nobody's: without what refmaker records, and changed."""
+    content = json.loads(document.read_bytes())
+    content = {"version": 1, "refs": content["refs"]}
+    change(content["refs"])
+    document.write_text(json.dumps(content))
+    return document
+
+
+def as_virtualizarr(refs: dict[str, Any]) -> None:
+    """Add what xarray adds where it encodes: a calendar, NaN, base64."""
+    edited("time/.zattrs", calendar="proleptic_gregorian", _FillValue=float("nan"))(refs)
+    edited("data/.zattrs", _FillValue="AAAAAAAAIsA=", coordinates="fixed")(refs)
+
+
+def test_what_other_tools_add_is_no_mismatch(tmp_path: Path) -> None:
+    document = tmp_path / "days.json"
+    paths = texts([day(tmp_path / f"{number}.h5", 3 * number) for number in range(3)])
+    write_references(combine(paths, concat="time"), document)
+    foreign(document, as_virtualizarr)
+    found = verify(document, sample=None)
+    assert_fits(found)
+    assert [array.not_compared for array in found.arrays] == [""] * 3
+    assert "values" in checks(verify(broken(document, later("time/0", 1)), sample=None))
+    for fields in ({"_FillValue": "AAAAAAAAAAA="}, {"units": "furlong"}):
+        assert "attributes" in checks(verify(broken(document, edited("data/.zattrs", **fields)), sample=None))
+
+
+def test_times_of_another_calendar_are_not_compared(tmp_path: Path) -> None:
+    document = tmp_path / "days.json"
+    paths = texts([day(tmp_path / f"{number}.h5", 3 * number) for number in range(3)])
+    write_references(combine(paths, concat="time"), document)
+
+    def moved(refs: dict[str, Any]) -> None:
+        edited("time/.zattrs", calendar="noleap", units="days since 1999-12-31")(refs)
+        later("time/0", 1)(refs)
+
+    found = verify(foreign(document, moved), sample=None)
+    assert_fits(found, compared=False)
+    assert {array.path for array in found.arrays if array.not_compared} == {"time"}
+
+
+def test_a_document_of_virtualizarr_fits(tmp_path: Path) -> None:
+    virtualizarr = pytest.importorskip("virtualizarr")
+    xarray = pytest.importorskip("xarray")
+    parsers = pytest.importorskip("virtualizarr.parsers")
+    registry = pytest.importorskip("obspec_utils.registry")
+    stores = pytest.importorskip("obstore.store")
+    found = registry.ObjectStoreRegistry({"file://": stores.LocalStore()})
+    options = {"registry": found, "parser": parsers.HDFParser(), "loadable_variables": ["time"]}
+    paths = [day(tmp_path / f"{number}.h5", 3 * number) for number in range(3)]
+    opened = [virtualizarr.open_virtual_dataset(f"file://{path}", **options) for path in paths]
+    both = xarray.concat(opened, dim="time", coords="minimal", compat="override", data_vars="minimal")
+    both.vz.to_kerchunk(str(tmp_path / "a.json"), format="json")
+    assert_fits(verify(tmp_path / "a.json", sample=None))
+
+
+def test_a_combination_of_which_kerchunk_inlined_all_but_one_file_is_not_compared(tmp_path: Path) -> None:
+    hdf, combining = pytest.importorskip("kerchunk.hdf"), pytest.importorskip("kerchunk.combine")
+    every = []
+    for number in range(3):
+        path = day(tmp_path / f"{number}.h5", 3 * number)
+        with path.open("rb") as file:
+            every.append(hdf.SingleHdf5ToZarr(file, str(path), inline_threshold=0).translate())
+    both = combining.MultiZarrToZarr(every, concat_dims=["time"], identical_dims=["fixed"], inline_threshold=500)
+    content = both.translate()
+    files = {str(one[0]) for one in content["refs"].values() if isinstance(one, list)}
+    content["refs"]["fixed/0"] = [str(tmp_path / "0.h5"), *every[0]["refs"]["fixed/0"][1:]]
+    assert len(files) <= 1
+    found = verify(content, sample=None)
+    assert [str(one) for one in found.mismatches] == []
+    assert {"data", "time"} <= {array.path for array in found.arrays if array.not_compared}
+
+
+def virtual(folder: Path, number: int) -> Path:
+    """Make a file whose data lie in two others (virtual), in a raw one (external), and in itself."""
+    for half in (0, 1):
+        with h5py.File(folder / f"part_{number}{half}.h5", "w") as file:
+            file.create_dataset("there", data=np.arange(8.0).reshape(2, 4) + 8 * half + 100 * number, chunks=(1, 4))
+    np.arange(4.0).tofile(folder / f"{number}.bin")
+    with h5py.File(folder / f"v{number}.h5", "w") as file:
+        layout = h5py.VirtualLayout((4, 4), "f8")
+        for half in (0, 1):
+            layout[2 * half : 2 * half + 2] = h5py.VirtualSource(f"part_{number}{half}.h5", "there", (2, 4))
+        file["time"] = np.arange(4.0) + 4 * number
+        file["time"].make_scale("time")
+        external = [(str(folder / f"{number}.bin"), 0, 32)]
+        for data in (
+            file.create_virtual_dataset("data", layout),
+            file.create_dataset("raw", (4,), "f8", external=external),
+            file.create_dataset("own", data=np.arange(4.0) + number),
+        ):
+            data.dims[0].attach_scale(file["time"])
+            data.attrs["units"] = "K"
+    return folder / f"v{number}.h5"
+
+
+def test_combinations_of_files_that_link_fit(tmp_path: Path) -> None:
+    paths = texts([virtual(tmp_path, number) for number in range(2)])
+    new = {"concat": "run", "place": {"run": FromName(r"v(\d)")}, "on_differing": "stack", "same": ("time",)}
+    for asked in ({"concat": "time"}, new):
+        document = tmp_path / "a.json"
+        write_references(combine(paths, **asked), document)
+        for sample in (None, 1):
+            assert_fits(verify(document, sample=sample), compared=False)
+        found = verify(document, sample=None)
+        assert {array.path for array in found.arrays if array.not_compared} <= {"run"}
+    bad = broken(document, swapped("data/0.0.0", "data/1.0.0"))
+    assert "arrangement" in checks(verify(bad, sample=None))
+    assert "attributes" in checks(verify(broken(document, edited("data/.zattrs", units="m")), sample=None))
+    assert_fits(verify(combine([paths[0], str(tmp_path / "part_00.h5")]), sample=None))
+
+
+def test_combinations_of_files_of_links_alone_fit(tmp_path: Path) -> None:
+    paths = [tmp_path / f"x{number}.h5" for number in range(2)]
+    for number, path in enumerate(paths):
+        day(tmp_path / f"{number}.h5", 3 * number)
+        with h5py.File(path, "w") as file:
+            for name in ("time", "data"):
+                file[name] = h5py.ExternalLink(f"{number}.h5", name)
+    document = tmp_path / "a.json"
+    write_references(combine(texts(paths), concat="time"), document)
+    for sample in (None, 1):
+        assert_fits(verify(document, sample=sample), compared=sample is None)
+
+
+def test_one_file_given_twice_fits(tmp_path: Path) -> None:
+    path = str(day(tmp_path / "a.h5", 0))
+    references = combine([path, path], concat="run", on_differing="stack", place={"run": FromPosition()})
+    found = verify(references, sample=None)
+    assert_fits(found, compared=False)
+    assert any("several times" in one.sentence for one in found.unchecked)
+
+
+@pytest.mark.parametrize("options", [{"geo": "off"}, {}, {"levels": (1,)}], ids=str)
+def test_images_scanned_with_options_fit(options: dict[str, Any], tmp_path: Path) -> None:
+    tags = [
+        (33550, "d", 3, (1.0, 1.0, 0.0)),
+        (33922, "d", 6, (0.0, 0.0, 0.0, 100.0, 200.0, 0.0)),
+        (34735, "H", 8, (1, 1, 0, 1, 1024, 0, 1, 1)),
+    ]
+    every = []
+    for number in range(2):
+        values = np.arange(64 * 64, dtype="u2").reshape(64, 64) + number
+        with tifffile.TiffWriter(tmp_path / f"{number}.tif") as writer:
+            writer.write(values, tile=(32, 32), subifds=1, extratags=tags)
+            writer.write(values[::2, ::2], tile=(16, 16), subfiletype=1)
+        every.append(scan(str(tmp_path / f"{number}.tif"), **options))
+    found = verify(combine(every, concat="z", place={"z": FromName(r"(\d)\.tif")}, on_differing="stack"), sample=None)
+    assert_fits(found, compared=False)
+    assert not any("KeyError" in one.sentence for one in found.unchecked)
+    for array in found.arrays:
+        name = array.path.rpartition("/")[2]
+        assert bool(array.not_compared) == (name in {"x", "y", "x_1", "y_1", "spatial_ref", "z"})
+        if options == {} and name not in {"z", "data"}:
+            assert array.not_compared == "refmaker computes it, and its files do not hold it"
+    document = tmp_path / "a.json"
+    for one in every:
+        write_references(one, document)
+        assert_fits(verify(document, sample=None), compared=False)
+
+
+def test_the_work_grows_as_the_files_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = dict.fromkeys(("box", "clock"), 0)
+
+    def counting(name: str, call: Any) -> Any:
+        def counted(*args: Any) -> Any:
+            calls[name] += 1
+            return call(*args)
+
+        return counted
+
+    monkeypatch.setattr(Part, "box", counting("box", Part.box))
+    monkeypatch.setattr(combined, "clock_of", counting("clock", clock_of))
+    paths = texts([day(tmp_path / f"{number}.h5", number, length=1) for number in range(24)])
+    spent = []
+    for count in (6, 24):
+        calls.update(box=0, clock=0)
+        assert_fits(verify(combine(paths[:count], concat="time"), sample=None))
+        spent.append(dict(calls))
+    assert all(spent[1][name] < 5 * spent[0][name] for name in calls)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
