@@ -43,7 +43,8 @@ class HDF5:
         self.library = f"h5py {h5py.__version__}"
         self._is_local = opened.path is not None
         with ExitStack() as stack:
-            stack.enter_context(collector_paused())
+            if opened.path is None:  # else HDF5 waits for no other thread, and h5py's garbage slows every close
+                stack.enter_context(collector_paused())
             try:
                 self._file = self._opened(opened)
             except H5PY_ERRORS as error:
