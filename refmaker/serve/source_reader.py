@@ -147,9 +147,12 @@ class SourceReader:
             self._do_remote([read for read in reads if read.location_id in remote], consumer)
 
     def _do_local(self, reads: list[Read], consumer: Consumer) -> None:
+        file: LocalFile | None = None
+        of = -1
         for read in reads:
             try:
-                file = self._local.get(read.location_id)
+                if file is None or read.location_id != of:
+                    file, of = self._local.get(read.location_id), read.location_id
                 buffers = consumer.buffers(read.rows) if sum(read.length) == read.stop - read.start else None
                 if buffers is not None and [buffer.nbytes for buffer in buffers] == list(read.length):
                     file.read_into(buffers, read.start)
