@@ -4,6 +4,7 @@ import gc
 from pathlib import Path
 
 import h5py
+import pytest
 
 from refmaker.source.collector import collector_paused
 from refmaker.source.location import open_file
@@ -31,13 +32,14 @@ def test_a_collector_that_was_off_stays_off() -> None:
         gc.enable()
 
 
-def test_nothing_is_collected_while_h5py_may_hold_its_lock(tmp_path: Path) -> None:
-    """The thread that fetches what HDF5 waits for must not free h5py's objects."""
+@pytest.mark.parametrize("store", ["", "local://"])
+def test_nothing_is_collected_while_h5py_waits_for_bytes_under_its_lock(store: str, tmp_path: Path) -> None:
+    """The thread that fetches what HDF5 waits for must not free h5py's objects; of local files HDF5 waits for none."""
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = [1, 2]
-    opened = open_file(str(tmp_path / "a.h5"))
+    opened = open_file(f"{store}{tmp_path / 'a.h5'}")
     native = HDF5(opened)
-    assert not gc.isenabled()
+    assert gc.isenabled() == (store == "")
     native.close()
     assert gc.isenabled()
     opened.source.close()
