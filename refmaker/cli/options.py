@@ -24,6 +24,7 @@ __all__ = [
     "options_of",
     "plan",
     "storage_option",
+    "suffixes",
 ]
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -142,7 +143,7 @@ def plan(files: Sequence[str], output: str) -> list[Job]:
     Raises:
         click.UsageError: several files for one output, two for the same one, or an output that is an input.
     """
-    known = _suffixes()
+    known = suffixes()
     into = output.endswith("/") or (os.path.isdir(output) and not output.endswith(known))  # noqa: PTH112  maybe a URL
     if len(files) > 1 and not into:
         raise click.UsageError(f"{len(files)} files need a directory to write to: -o {output}/")
@@ -161,7 +162,8 @@ def plan(files: Sequence[str], output: str) -> list[Job]:
     return jobs
 
 
-def _suffixes() -> tuple[str, ...]:
+def suffixes() -> tuple[str, ...]:
+    """Return what the names of documents end in."""
     from refmaker.references import ENCODINGS
 
     return tuple(encoding.suffix for encoding in ENCODINGS)

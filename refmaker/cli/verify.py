@@ -11,7 +11,7 @@ import click
 from refmaker import __version__
 from refmaker.cli.documented import Verb
 from refmaker.cli.failures import ExitCode, Failure, Settings, attempt, debug_option, reported
-from refmaker.cli.options import check_report, options_of, storage_option
+from refmaker.cli.options import check_report, options_of, storage_option, suffixes
 from refmaker.cli.progress import following
 from refmaker.cli.text import aligned, counted, shown
 from refmaker.errors import OptionError
@@ -27,7 +27,6 @@ MOST_NAMED = 3
 """Arrays that the last line names."""
 MOST_SKIPPED = 5
 """What references lack that is listed unless all is asked for."""
-SUFFIXES = (".json", ".json.zst", ".json.gz", ".parq", ".parquet")
 MOST_ARRAYS = 200
 """Arrays without mismatches that the table lists; the report has all."""
 
@@ -154,7 +153,7 @@ def _check_is_document(name: str) -> None:
     path = local_path(name)
     if path is None or not Path(path).is_dir() or (Path(path) / ".zmetadata").exists():
         return
-    inside = sorted(one.name for one in Path(path).iterdir() if one.name.endswith(SUFFIXES))
+    inside = sorted(one.name for one in Path(path).iterdir() if one.name.endswith(suffixes()))
     way = (
         f"give its documents, such as {name.rstrip('/')}/*{Path(inside[0]).suffix}" if inside else "it has no documents"
     )

@@ -26,6 +26,7 @@ from refmaker.verify.native import NativeArray, NativeError
 __all__ = ["HDF5"]
 
 H5PY_ERRORS = (*attributes.H5PY_ERRORS, NotImplementedError)
+"""What a scan meets, and what h5py raises for datatypes that numpy has none for, which a scan never asks it for."""
 NON_COORDINATE = "_nc4_non_coord_"
 MOST_GROUPS = 200
 """Groups that are tried as the references' root."""

@@ -16,7 +16,6 @@ from refmaker.verify.native import NativeArray, NativeError
 __all__ = ["NetCDF3"]
 
 NETCDF_ERRORS = (OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, UnicodeError)
-STREAMING = b"\xff" * 8
 MOST_IN_MEMORY = 1 << 30
 """Bytes of a remote file, which netCDF-C is given as a whole."""
 
